@@ -1,0 +1,2 @@
+export { errno, libc, SystemError } from './libc.ts';
+export { inNetworkNamespace, namespaceInode } from './netns.ts';

@@ -1,0 +1,112 @@
+/**
+ * The contract of the HTTP/2 connection machine: bytes in, events and bytes out; no sockets, no clock.
+ * A connection has one `Http2Handler` (what happened) and one `Http2Output` (where bytes go). Both are called synchronously.
+ */
+
+/** Header fields in order, names in lower case, pseudo-headers first. */
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+/** RFC 9113 section 7. */
+export const ErrorCode = {
+  NO_ERROR: 0,
+  PROTOCOL_ERROR: 1,
+  INTERNAL_ERROR: 2,
+  FLOW_CONTROL_ERROR: 3,
+  SETTINGS_TIMEOUT: 4,
+  STREAM_CLOSED: 5,
+  FRAME_SIZE_ERROR: 6,
+  REFUSED_STREAM: 7,
+  CANCEL: 8,
+  COMPRESSION_ERROR: 9,
+  CONNECT_ERROR: 10,
+  ENHANCE_YOUR_CALM: 11,
+  INADEQUATE_SECURITY: 12,
+  HTTP_1_1_REQUIRED: 13,
+} as const;
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+/** What this end announces and enforces. Sizes in bytes, times in milliseconds. Defaults: `ambient-wire` 1.3. */
+export interface Http2Settings {
+  readonly streamWindow: number;
+  readonly connectionWindow: number;
+  readonly maxFrameSize: number;
+  readonly maxHeaderListSize: number;
+  /** Streams the peer may have open at once (server). */
+  readonly maxConcurrentStreams: number;
+  /** Streams this end opens before the peer's SETTINGS arrive (client). */
+  readonly assumedMaxConcurrentStreams: number;
+  readonly keepaliveInterval: number;
+  readonly keepaliveTimeout: number;
+}
+
+/** Where a connection's bytes go. */
+export interface Http2Output {
+  /** Small control and header bytes. `bytes` is only valid during the call. */
+  write(bytes: Uint8Array): void;
+  /** One DATA frame: its 9-byte head and its payload, both only valid during the call; kept apart so large payloads need no copy. */
+  writeData(head: Uint8Array, payload: Uint8Array): void;
+}
+
+/** Why a connection ended, from this end's point of view. One closed list, shared by log and metric. */
+export type Http2CloseReason =
+  | 'graceful'
+  | 'peer-goaway'
+  | 'bad-preface'
+  | 'protocol-error'
+  | 'frame-size'
+  | 'flow-control'
+  | 'compression'
+  | 'header-list-too-large'
+  | 'settings-flood'
+  | 'ping-flood'
+  | 'rapid-reset'
+  | 'continuation-flood'
+  | 'empty-frames-flood'
+  | 'window-update-flood'
+  | 'keepalive-timeout'
+  | 'transport-closed';
+
+/** What happened. A `chunk` is only valid during the call: copy what is kept. Flow-control credit is returned by `consumed`, never by itself. */
+export interface Http2Handler {
+  onHeaders(streamId: number, headers: HeaderList, endStream: boolean): void;
+  onData(streamId: number, chunk: Uint8Array, endStream: boolean): void;
+  /** The peer reset the stream, or this end did for the peer's fault (`local`). */
+  onReset(streamId: number, code: number, local: boolean): void;
+  /** A stream that `sendData` could not serve fully may send again. */
+  onWritable(streamId: number): void;
+  /** The peer will not accept streams above `lastStreamId`; opened ones above it were not processed. */
+  onGoaway(lastStreamId: number, code: number): void;
+  /** The connection is over: every open stream gets `onReset` first; write out what `Http2Output` got, then close the transport. */
+  onClose(reason: Http2CloseReason, detail: string): void;
+}
+
+export interface Http2Connection {
+  /** Feeds bytes from the transport; any split gives the same events. Never throws. `now` in milliseconds, monotonic. */
+  receive(chunk: Uint8Array, now: number): void;
+  /** Opens a stream and sends HEADERS. `undefined` when the peer allows no more (limit, GOAWAY, ids exhausted). Client only. */
+  request(headers: HeaderList, endStream: boolean): number | undefined;
+  /** Sends HEADERS (response or trailers) on an open stream. */
+  sendHeaders(streamId: number, headers: HeaderList, endStream: boolean): void;
+  /**
+   * Sends as much of `chunk` as both windows allow, split by the peer's frame size; returns the bytes taken. END_STREAM goes out only when all of
+   * `chunk` was taken. What was not taken is the caller's to keep (or better: not to read) until `onWritable`.
+   */
+  sendData(streamId: number, chunk: Uint8Array, endStream: boolean): number;
+  /** Bytes `sendData` would take now. */
+  sendCapacity(streamId: number): number;
+  /** The application took `length` bytes of received data: credit for stream and connection, announced in batches. */
+  consumed(streamId: number, length: number): void;
+  reset(streamId: number, code: ErrorCode): void;
+  /** Graceful: GOAWAY now; `onClose` once open streams are done. Abrupt: GOAWAY with `code` and `onClose` at once. */
+  shutdown(mode: 'graceful' | 'abrupt', code?: ErrorCode): void;
+  /** The transport is gone. */
+  transportClosed(): void;
+  /** Time of the next call to `tick` (keepalive, settings timeout), or `Infinity`. */
+  nextDeadline(): number;
+  tick(now: number): void;
+  /** Streams this end or the peer has open. */
+  readonly openStreams: number;
+  /** How many more streams `request` could open now. */
+  readonly availableStreams: number;
+  readonly isDraining: boolean;
+}
