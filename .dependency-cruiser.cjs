@@ -1,0 +1,40 @@
+// The house rule: imports point from the later rooms of this list to the earlier ones, and a room is entered through its index.ts.
+const rooms = ['protocol', 'mesh', 'platform', 'dataplane', 'controlplane', 'node', 'cluster', 'migration', 'console', 'cli'];
+const may = {
+  protocol: [],
+  mesh: ['protocol'],
+  platform: ['protocol', 'mesh'],
+  dataplane: ['protocol', 'mesh', 'platform'],
+  controlplane: ['protocol', 'mesh', 'platform'],
+  node: ['protocol', 'mesh', 'platform'],
+  cluster: ['protocol', 'mesh', 'platform'],
+  migration: ['mesh', 'platform'],
+  console: ['mesh', 'platform'],
+  cli: rooms,
+};
+const other = (room) => rooms.filter((name) => name !== room && !may[room].includes(name)).join('|');
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    ...rooms
+      .filter((room) => other(room) !== '')
+      .map((room) => ({ name: `${room}-looks-up`, severity: 'error', from: { path: `^src/${room}/` }, to: { path: `^src/(${other(room)})/` } })),
+    ...rooms
+      .filter((room) => room !== 'platform')
+      .map((room) => ({
+        name: `through-the-door-of-${room}`,
+        severity: 'error',
+        from: { path: '^src/', pathNot: `^src/${room}/` },
+        to: { path: `^src/${room}/`, pathNot: room === 'dataplane' ? '^src/dataplane/[^/]+/index[.]ts$' : `^src/${room}/index[.]ts$` },
+      })),
+    ...['linux', 'net', 'kubernetes', 'telemetry'].map((part) => ({
+      name: `through-the-door-of-platform-${part}`,
+      severity: 'error',
+      from: { path: '^src/', pathNot: `^src/platform/${part}/` },
+      to: { path: `^src/platform/${part}/`, pathNot: `^src/platform/${part}/index[.]ts$` },
+    })),
+    { name: 'pure-rooms', comment: 'protocol and mesh have no outside world', severity: 'error', from: { path: '^src/(protocol|mesh)/', pathNot: '[.]test[.]ts$' }, to: { dependencyTypes: ['core'] } },
+    { name: 'pure-rooms-no-bun', severity: 'error', from: { path: '^src/(protocol|mesh)/', pathNot: '[.]test[.]ts$' }, to: { path: '^bun(:|$)' } },
+  ],
+  options: { doNotFollow: { path: 'node_modules' }, tsPreCompilationDeps: true, exclude: { path: '[.]test[.]ts$' }, enhancedResolveOptions: { extensions: ['.ts', '.tsx', '.js'] } },
+};

@@ -1,0 +1,58 @@
+/**
+ * `npm test`: the checks, the unit tests and the whole-system tests, then one line with the count. Output of each part is shown as it comes;
+ * a part that cannot run here says so in the count of skipped tests, never in silence.
+ */
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const total: Count = { passed: 0, failed: 0, skipped: 0 };
+const bun = 'node_modules/.bin/bun';
+
+/** Runs a command, passes its output through, returns it with the exit code. */
+async function run(command: readonly string[]): Promise<{ code: number; output: string }> {
+  console.log(`\n# ${command.join(' ')}`);
+  const child = Bun.spawn([...command], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  let output = '';
+  const pass = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      process.stdout.write(chunk);
+      output += decoder.decode(chunk, { stream: true });
+    }
+  };
+  const [, , code] = await Promise.all([pass(child.stdout), pass(child.stderr), child.exited]);
+  return { code, output };
+}
+
+/** One check counts as one test. */
+async function check(step: string): Promise<void> {
+  const { code } = await run([bun, 'scripts/check.ts', step]);
+  if (code === 0) total.passed++;
+  else total.failed++;
+}
+
+/** The last number in front of `word` on a line of its own, as `bun test` closes. */
+function closing(output: string, word: string): number {
+  const all = [...output.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, 'gm'))];
+  return Number(all.at(-1)?.[1] ?? 0);
+}
+
+async function suite(path: string, timeout: number): Promise<void> {
+  const { code, output } = await run([bun, 'test', '--timeout', String(timeout), path]);
+  const failed = closing(output, 'fail');
+  total.passed += closing(output, 'pass');
+  total.skipped += closing(output, 'skip') + closing(output, 'todo');
+  // A suite that died (or found no test) has failed even if it counted nothing.
+  total.failed += failed === 0 && code !== 0 ? 1 : failed;
+}
+
+for (const step of ['format and lint', 'types', 'import direction', 'dead exports']) await check(step);
+await suite('./src', 30_000);
+await suite('./examples', 30_000);
+await suite('./e2e', 180_000);
+
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed === 0 ? 0 : 1);
