@@ -1,0 +1,3 @@
+import type { Command } from 'commander';
+
+export const addDemoCommand = (_root: Command): void => {};

@@ -1,0 +1,26 @@
+// The entry of every program. The long-running ones are recognised here, before the command parser is loaded: a proxy's memory is counted per node.
+type Program = (env: NodeJS.ProcessEnv) => Promise<number>;
+
+const programs: Readonly<Record<string, () => Promise<Program>>> = {
+  'proxy ztunnel': async () => (await import('../dataplane/ztunnel/index.ts')).runZtunnel,
+  controlplane: async () => (await import('../controlplane/index.ts')).runControlPlane,
+  'node-agent': async () => (await import('../node/index.ts')).runNodeAgent,
+  'cluster apiserver': async () => (await import('../cluster/index.ts')).runApiServer,
+  'cluster controllers': async () => (await import('../cluster/index.ts')).runControllers,
+  'cluster node': async () => (await import('../cluster/index.ts')).runNode,
+  'cluster supervise': async () => (await import('../cluster/index.ts')).runSupervisor,
+  'cluster inner': async () => (await import('../cluster/index.ts')).runInnerSupervisor,
+  capture: async () => {
+    const { runCapture } = await import('../platform/linux/index.ts');
+    return () => runCapture(process.argv.slice(3));
+  },
+};
+
+const [first = '', second = ''] = process.argv.slice(2);
+const load = programs[`${first} ${second}`] ?? programs[first];
+if (load === undefined) {
+  const { runCli } = await import('./program.ts');
+  process.exit(await runCli(process.argv));
+}
+const run = await load();
+process.exit(await run(process.env));
