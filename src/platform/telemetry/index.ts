@@ -1,0 +1,26 @@
+export {
+  acceptsGzip,
+  answerMetrics,
+  CONTENT_TYPES,
+  chooseFormat,
+  type ExpositionFormat,
+  expose,
+  type MetricsAnswer,
+  metricsResponse,
+} from './exposition.ts';
+export { LEVELS, type Level, type LogFilter, levelOf, parseFilter } from './log-filter.ts';
+export { type Fields, type FieldValue, jsonLine, plainLine, quote, Raw, raw, timestamp } from './log-format.ts';
+export { Logger, Logging, type LoggingOptions, type LogSink, MAX_PENDING_LOG_CHARACTERS, processLogging } from './logger.ts';
+export {
+  Counter,
+  CounterHandle,
+  Gauge,
+  GaugeHandle,
+  Histogram,
+  HistogramHandle,
+  type Labels,
+  MAX_SERIES_PER_FAMILY,
+  OVERFLOW_LABEL,
+  Registry,
+  type RegistryOptions,
+} from './metrics.ts';
