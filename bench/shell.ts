@@ -1,0 +1,87 @@
+/** Processes and namespaces of a measurement: started, pinned, watched and ended by id. */
+import fs from 'node:fs';
+
+export const BUN = process.execPath;
+const ended: (() => void)[] = [];
+
+/** Runs a command to its end; throws with its error text when it fails. */
+export function sh(...argv: string[]): string {
+  const done = Bun.spawnSync(argv, { stdin: 'ignore' });
+  if (!done.success) throw new Error(`${argv.join(' ')}: ${done.stderr.toString().trim() || `exit code ${done.exitCode}`}`);
+  return done.stdout.toString();
+}
+
+/** Feeds a rule set to nft inside a namespace. */
+export function nft(namespace: string, rules: string): void {
+  const done = Bun.spawnSync(['ip', 'netns', 'exec', namespace, 'nft', '-f', '-'], { stdin: Buffer.from(rules) });
+  if (!done.success) throw new Error(`nft in ${namespace}: ${done.stderr.toString().trim()}`);
+}
+
+export interface ProcessOptions {
+  readonly namespace?: string;
+  readonly cpu: number;
+  readonly uid?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly log: string;
+}
+
+export interface Running {
+  readonly name: string;
+  readonly pid: number;
+  readonly log: string;
+}
+
+/** Starts a long-running program pinned to one core, in a namespace; it is ended with the measurement. */
+export function start(name: string, argv: readonly string[], options: ProcessOptions): Running {
+  const command = [
+    ...(options.namespace === undefined ? [] : ['nsenter', `--net=/run/netns/${options.namespace}`]),
+    'taskset',
+    '-c',
+    String(options.cpu),
+    ...(options.uid === undefined ? [] : ['setpriv', '--reuid', String(options.uid), '--clear-groups']),
+    ...argv,
+  ];
+  const log = fs.openSync(options.log, 'w');
+  const child = Bun.spawn(command, { stdin: 'ignore', stdout: log, stderr: log, env: { ...process.env, ...options.env } });
+  ended.push(() => child.kill('SIGKILL'));
+  return { name, pid: child.pid, log: options.log };
+}
+
+/** Time on a processor all threads of a process used so far, in microseconds (scheduler accounting, user plus system). */
+export function cpuMicros(pid: number): number {
+  let total = 0;
+  for (const task of fs.readdirSync(`/proc/${pid}/task`))
+    total += Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
+  return total;
+}
+
+/** Soft interrupt time of the whole machine, in microseconds: kernel work no process is charged for. */
+export function softirqMicros(): number {
+  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[7]) * 10_000;
+}
+
+/** Share of the machine's time taken by other guests since start, in ticks. */
+export function stealTicks(): number {
+  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[8]);
+}
+
+/** Proportional and private resident memory of a process, in KiB. */
+export function memoryKib(pid: number): { pss: number; private: number } {
+  const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const read = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+  return { pss: read('Pss'), private: read('Private_Clean') + read('Private_Dirty') };
+}
+
+/** A namespace that disappears with the measurement. */
+export function namespace(name: string): string {
+  Bun.spawnSync(['ip', 'netns', 'del', name]);
+  sh('ip', 'netns', 'add', name);
+  ended.push(() => Bun.spawnSync(['ip', 'netns', 'del', name]));
+  sh('ip', '-n', name, 'link', 'set', 'lo', 'up');
+  return name;
+}
+
+/** Ends everything started here, newest first. */
+export function cleanUp(): void {
+  for (const end of ended.splice(0).reverse()) end();
+}
