@@ -23,6 +23,7 @@ export const inferenceStage = async (env: NodeJS.ProcessEnv): Promise<StageOptio
     name: 'inference',
     port: readNumber(env, 'PORT', 9000, 0, 65_535),
     healthPort: readNumber(env, 'HEALTH_PORT', 8081, 0, 65_535),
+    drainDelayMs: readNumber(env, 'DRAIN_DELAY_MS', 1_000, 0, 60_000),
     method: predict,
     onClose: () => pool.close(),
     handler: handleUnary<PredictRequest, Answer>(async (request, call) => {

@@ -16,7 +16,8 @@ const names = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'code'
 /** Models spell languages their own way ("iw", "zh-Latn", "jv"); this gives the one spelling everybody else uses. */
 export const canonicalLanguage = (label: string): string => {
   try {
-    return new Intl.Locale(label).language ?? UNDETERMINED;
+    // Canonicalised first: the language of a Locale made from an old code is still the old code.
+    return new Intl.Locale(Intl.getCanonicalLocales(label)[0] ?? UNDETERMINED).language;
   } catch {
     return UNDETERMINED; // RangeError: the label is no language tag
   }

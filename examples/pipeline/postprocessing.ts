@@ -13,6 +13,7 @@ export const postprocessingStage = (env: NodeJS.ProcessEnv): StageOptions => {
     name: 'postprocessing',
     port: readNumber(env, 'PORT', 9000, 0, 65_535),
     healthPort: readNumber(env, 'HEALTH_PORT', 8081, 0, 65_535),
+    drainDelayMs: readNumber(env, 'DRAIN_DELAY_MS', 1_000, 0, 60_000),
     method: finish,
     handler: handleUnary<Prediction, Answer>(async ({ id, label, probability, model, version, pod }) => {
       const { language, languageName, confident } = finishPrediction({ label, probability }, threshold);

@@ -19,6 +19,7 @@ export const preprocessingStage = (env: NodeJS.ProcessEnv): StageOptions => {
     name: 'preprocessing',
     port: readNumber(env, 'PORT', 9000, 0, 65_535),
     healthPort: readNumber(env, 'HEALTH_PORT', 8081, 0, 65_535),
+    drainDelayMs: readNumber(env, 'DRAIN_DELAY_MS', 1_000, 0, 60_000),
     method: analyze,
     onClose: () => pool.close(),
     handler: handleUnary<AnalyzeRequest, Answer>(async (request, call) => {

@@ -11,6 +11,8 @@ export interface StageOptions {
   readonly healthPort: number;
   readonly method: ServiceDefinition[string];
   readonly handler: UntypedHandleCall;
+  /** Time between the request to end and refusing calls, so that Services have forgotten this pod before. */
+  readonly drainDelayMs: number;
   /** Called when the stage has stopped taking calls. */
   readonly onClose?: () => void;
 }
@@ -63,6 +65,7 @@ export const startStage = async (options: StageOptions): Promise<RunningStage> =
     healthPort: health.port ?? options.healthPort,
     close: async () => {
       ready = false;
+      await Bun.sleep(options.drainDelayMs);
       await new Promise<void>((resolve) => {
         const limit = setTimeout(() => {
           server.forceShutdown();

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { connect, createServer, type Socket } from 'node:net';
+import { create } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import { ChannelPool } from './channel-pool.ts';
+import { AnalyzeRequestSchema, type Answer } from './gen/pipeline_pb.js';
+import { inferenceStage } from './inference.ts';
+import { corpus } from './load/corpus.ts';
+import { handleLoadRequest, LoadGenerator } from './load/load.ts';
+import { postprocessingStage } from './postprocessing.ts';
+import { preprocessingStage } from './preprocessing.ts';
+import { analyze } from './services.ts';
+import { type RunningStage, startStage } from './stage.ts';
+
+const anyPort = { PORT: '0', HEALTH_PORT: '0', DRAIN_DELAY_MS: '0' };
+const stages: RunningStage[] = [];
+let entry = '';
+
+beforeAll(async () => {
+  const start = async (options: Parameters<typeof startStage>[0]) => {
+    const stage = await startStage(options);
+    stages.unshift(stage);
+    return `127.0.0.1:${stage.port}`;
+  };
+  const post = await start(postprocessingStage(anyPort));
+  const inference = await start(
+    await inferenceStage({ ...anyPort, MODEL: 'fasttext', MODEL_VERSION: 'v2', POD_NAME: 'pod-a', POSTPROCESSING_TARGET: post }),
+  );
+  entry = await start(preprocessingStage({ ...anyPort, INFERENCE_TARGET: inference }));
+});
+
+afterAll(async () => {
+  for (const stage of stages) await stage.close();
+});
+
+const ask = (pool: ChannelPool, text: string): Promise<Answer> =>
+  pool.call(analyze, create(AnalyzeRequestSchema, { id: '7', text }), Date.now() + 5_000);
+
+test('text goes through three services and comes back as a language, with the version and the pod that named it', async () => {
+  const pool = new ChannelPool({ target: entry, size: 1, maxAgeMs: 0 });
+  const answer = await ask(pool, '<b>Der Bäcker</b> an der Ecke öffnet schon um sechs.');
+  expect(answer).toMatchObject({
+    id: '7',
+    language: 'de',
+    languageName: 'German',
+    confident: true,
+    model: 'fasttext',
+    version: 'v2',
+    pod: 'pod-a',
+  });
+  expect(JSON.parse(answer.json)).toMatchObject({ language: 'de', version: 'v2', pod: 'pod-a' });
+  pool.close();
+});
+
+test('input that is no text is refused with the field and the remedy', async () => {
+  const pool = new ChannelPool({ target: entry, size: 1, maxAgeMs: 0 });
+  await expect(ask(pool, ' <br> ')).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+    details: expect.stringContaining('AnalyzeRequest.text'),
+  });
+  await expect(ask(pool, 'x'.repeat(20_000))).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+    details: expect.stringContaining('20000'),
+  });
+  pool.close();
+});
+
+test('connections are replaced under load without a failed call', async () => {
+  const pool = new ChannelPool({ target: entry, size: 3, maxAgeMs: 60 });
+  const until = performance.now() + 1_000;
+  let answered = 0;
+  while (performance.now() < until) {
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, index) => ask(pool, corpus[index]!.text)));
+    answered += answers.length;
+  }
+  expect(answered).toBeGreaterThan(50);
+  expect(pool.opened).toBeGreaterThan(8);
+  pool.close();
+});
+
+test('a connection cut in the middle fails its call at once, and the pool recovers', async () => {
+  const [host, port] = entry.split(':') as [string, string];
+  const sockets = new Set<Socket>();
+  const relay = createServer((client) => {
+    const upstream = connect(Number(port), host);
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+    }
+    client.pipe(upstream).pipe(client);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const address = relay.address();
+  const pool = new ChannelPool({ target: `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`, size: 1, maxAgeMs: 0 });
+  await ask(pool, 'The first call opens the connection.');
+  for (const socket of sockets) socket.destroy();
+  let answer: Answer | undefined;
+  for (let attempt = 0; attempt < 50 && answer === undefined; attempt++) {
+    answer = await ask(pool, 'Am Abend gingen wir durch den alten Garten nach Hause.').catch(async () => {
+      await Bun.sleep(20);
+      return undefined;
+    });
+  }
+  expect(answer?.language).toBe('de');
+  pool.close();
+  relay.close();
+  for (const socket of sockets) socket.destroy();
+});
+
+test('the load generator reports what it sent: correct answers, versions and percentiles of a window', async () => {
+  const generator = new LoadGenerator({
+    method: 'analyze',
+    rate: 100,
+    timeoutMs: 5_000,
+    pool: new ChannelPool({ target: entry, size: 2, maxAgeMs: 200 }),
+  });
+  await Bun.sleep(600);
+  handleLoadRequest(generator, new Request('http://load/rate?rps=0', { method: 'POST' }));
+  let report: Record<string, number>;
+  do {
+    await Bun.sleep(10);
+    report = (await handleLoadRequest(generator, new Request('http://load/window')).json()) as Record<string, number>;
+  } while (report['pending']! > 0);
+  expect(report['requests']).toBeGreaterThan(30);
+  expect(report).toMatchObject({ errors: 0, perVersion: { v2: report['requests'] } });
+  expect(report['correct']! / report['requests']!).toBeGreaterThan(0.8);
+  expect(handleLoadRequest(generator, new Request('http://load/rate?rps=fast', { method: 'POST' })).status).toBe(400);
+  generator.stop();
+});
+
+test('a stage that was asked to end answers the call in flight before it closes', async () => {
+  const post = await startStage(postprocessingStage(anyPort));
+  const slow = await startStage(
+    await inferenceStage({
+      ...anyPort,
+      MODEL: 'cld3',
+      MODEL_VERSION: 'v1',
+      MODEL_LATENCY_MS: '300',
+      POSTPROCESSING_TARGET: `127.0.0.1:${post.port}`,
+    }),
+  );
+  const front = await startStage(preprocessingStage({ ...anyPort, INFERENCE_TARGET: `127.0.0.1:${slow.port}` }));
+  const pool = new ChannelPool({ target: `127.0.0.1:${front.port}`, size: 1, maxAgeMs: 0 });
+  const inFlight = ask(pool, 'El ayuntamiento quiere plantar más árboles.');
+  await Bun.sleep(150);
+  const closed = slow.close();
+  expect((await inFlight).language).toBe('es');
+  await closed;
+  pool.close();
+  await front.close();
+  await post.close();
+});
