@@ -1,6 +1,15 @@
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
 export {
+  connectSeqpacket,
+  listenSeqpacket,
+  SEQPACKET_MAX_BYTES,
+  type SeqpacketConnection,
+  SeqpacketError,
+  type SeqpacketListener,
+  type SeqpacketMessage,
+} from './seqpacket.ts';
+export {
   allowForeignAddress,
   bindSocket,
   closeDescriptor,
