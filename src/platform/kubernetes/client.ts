@@ -242,7 +242,8 @@ export class KubeClient {
   #call<R>(verb: string, resource: ResourcePath, name: string | undefined, options: WriteOptions, request: RequestOptions): Promise<R> {
     if (name !== undefined && resource.namespaced && options.namespace === undefined)
       throw new TypeError(`${verb} ${resource.kind} ${name}: the namespace is missing`);
-    const where = resource.namespaced && options.namespace !== undefined ? `${options.namespace}/` : '';
+    const where = resource.namespaced && options.namespace !== undefined ? options.namespace : '';
+    const what = name === undefined ? (where === '' ? '' : `in ${where}`) : where === '' ? name : `${where}/${name}`;
     return this.transport.json<R>(
       this.path(resource, {
         ...(options.namespace !== undefined && { namespace: options.namespace }),
@@ -250,7 +251,7 @@ export class KubeClient {
         ...(options.subresource !== undefined && { subresource: options.subresource }),
       }),
       {
-        context: `${verb} ${resource.kind} ${where}${name ?? ''}`.trimEnd(),
+        context: `${verb} ${resource.kind} ${what}`.trimEnd(),
         ...request,
         ...pick(options),
       },

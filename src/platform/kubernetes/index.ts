@@ -12,6 +12,7 @@ export {
 } from './client.ts';
 export { type DiscoveredResource, Discovery, describeResource } from './discovery.ts';
 export { Informer, type InformerHandlers, type InformerOptions, objectKey } from './informer.ts';
+export * from './kinds/index.ts';
 export {
   type ClientConfig,
   KubeConfigError,
