@@ -39,6 +39,8 @@ export interface Http2Settings {
   readonly keepaliveTimeout: number;
 }
 
+export type Http2Role = 'client' | 'server';
+
 /** Where a connection's bytes go. */
 export interface Http2Output {
   /** Small control and header bytes. `bytes` is only valid during the call. */
