@@ -1,5 +1,7 @@
 import { CliError, EXIT } from './exit.ts';
 
+type Explain = (error: unknown) => CliError | undefined;
+
 const wantsColour = (stream: NodeJS.WriteStream): boolean =>
   stream.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
 
@@ -26,8 +28,8 @@ export const note = (text: string): void => {
 };
 
 /** Says what failed and what to do; returns the exit code. */
-export const printError = (error: unknown): number => {
-  const known = asCliError(error);
+export const printError = (error: unknown, explain: Explain): number => {
+  const known = explain(error) ?? asCliError(error);
   process.stderr.write(`${style.red('error:')} ${known.message}\n`);
   if (known.remedy !== undefined) process.stderr.write(`${known.remedy}\n`);
   return known.code;

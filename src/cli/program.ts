@@ -63,6 +63,7 @@ export const runCli = async (argv: string[]): Promise<number> => {
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    return printError(error);
+    const { explainApiFailure } = await import('./connection.ts');
+    return printError(error, explainApiFailure);
   }
 };
