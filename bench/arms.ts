@@ -7,13 +7,14 @@ import { makeAuthority, writeCredentials } from './pki.ts';
 import { BUN, type Running, start } from './shell.ts';
 import { makePods, type Pods, sidecarRedirect } from './topology.ts';
 
-const PORT = 8080;
+export const PORT = 8080;
 const BODY = 1024;
-const PROXY_CPU = 1;
+export const PROXY_CPU = 1;
 
 export type MakeArm = (work: string, index: number) => Promise<Arm>;
 
-async function origin(pods: Pods, work: string): Promise<void> {
+/** Starts the measured application in the server pod and waits for it. */
+export async function origin(pods: Pods, work: string): Promise<void> {
   start('origin', [BUN, path.join(import.meta.dir, 'origin.ts'), String(PORT), String(BODY)], {
     namespace: pods.server,
     cpu: 0,
@@ -42,7 +43,7 @@ export async function answers(from: string, address: string, what: string): Prom
   throw new Error(`${what} did not answer http://${address}:${PORT}/ from ${from} within 10 s`);
 }
 
-const armOf = (name: string, about: string, pods: Pods, proxies: readonly Running[]): Arm => ({
+export const armOf = (name: string, about: string, pods: Pods, proxies: readonly Running[]): Arm => ({
   name,
   about,
   client: pods.client,

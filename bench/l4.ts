@@ -3,10 +3,11 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Arm, Block, Workload } from './arm.ts';
-import { directArm, envoyArm, relayArm } from './arms.ts';
+import { directArm, envoyArm, type MakeArm, relayArm } from './arms.ts';
 import { l4Report } from './report.ts';
 import { BUN, cleanUp, cpuMicros, memoryKib, sh, softirqMicros } from './shell.ts';
 import { makeNodes } from './topology.ts';
+import { istioArm, lateenArm } from './ztunnel.ts';
 
 const WORKLOADS: readonly Workload[] = [
   { name: '1000 rps open loop, 64 connections', connections: 64, rate: 1000, fresh: false },
@@ -60,11 +61,17 @@ export async function runL4(options: L4Options): Promise<number> {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), 'lateen-bench-'));
   try {
     makeNodes();
+    const makers: readonly (readonly [string, MakeArm])[] = [
+      ['direct', directArm],
+      ['relay', relayArm],
+      ['lateen', lateenArm],
+      ...(istioArm ? [['ztunnel', istioArm] as const] : []),
+      ['envoy-http', envoyArm('http')],
+      ['envoy-tcp', envoyArm('tcp')],
+    ];
+    const wanted = makers.filter(([name]) => options.only.length === 0 || name === 'direct' || options.only.includes(name));
     const arms: Arm[] = [];
-    for (const make of [directArm, relayArm, envoyArm('http'), envoyArm('tcp')]) {
-      const arm = await make(work, arms.length + 1);
-      if (options.only.length === 0 || arm.name === 'direct' || options.only.includes(arm.name)) arms.push(arm);
-    }
+    for (const [, make] of wanted) arms.push(await make(work, arms.length + 1));
     const blocks: Block[] = [];
     for (const workload of WORKLOADS) {
       for (const arm of arms) await measure(arm, workload, Math.max(3, options.seconds / 2)); // warm-up, not counted
@@ -94,6 +101,6 @@ export async function runL4(options: L4Options): Promise<number> {
     return 0;
   } finally {
     cleanUp();
-    sh('rm', '-rf', work);
+    if (process.env['BENCH_KEEP'] === undefined) sh('rm', '-rf', work);
   }
 }

@@ -29,6 +29,23 @@ export async function makeAuthority(): Promise<Authority> {
   return { certificate, keys };
 }
 
+/** Writes the root certificate and its key, for the authority's own process. */
+export async function writeAuthority(authority: Authority, folder: string): Promise<void> {
+  fs.writeFileSync(path.join(folder, 'root.crt'), authority.certificate.toString('pem'));
+  fs.writeFileSync(
+    path.join(folder, 'root.key'),
+    x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', authority.keys.privateKey), 'PRIVATE KEY'),
+    { mode: 0o600 },
+  );
+}
+
+export async function readAuthority(folder: string): Promise<Authority> {
+  const certificate = new x509.X509Certificate(fs.readFileSync(path.join(folder, 'root.crt'), 'utf8'));
+  const der = x509.PemConverter.decodeFirst(fs.readFileSync(path.join(folder, 'root.key'), 'utf8'));
+  const privateKey = await crypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
+  return { certificate, keys: { privateKey, publicKey: await certificate.publicKey.export() } };
+}
+
 /** Signs a leaf for the given key: client and server use, the names given. */
 export function sign(
   authority: Authority,

@@ -1,0 +1,104 @@
+/** What a ztunnel needs around it, made small: a node agent that hands over namespaces, redirect rules, a static configuration. Works for Lateen's ztunnel and for Istio's. */
+import fs from 'node:fs';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { listenSeqpacket } from '../src/platform/linux/index.ts';
+import { WorkloadRequestSchema, WorkloadResponseSchema } from '../src/protocol/index.ts';
+import { nft, sh } from './shell.ts';
+
+export interface PodOnNode {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  /** Name of its network namespace. */
+  readonly netns: string;
+}
+
+/** Listens on `file` as a node agent does and hands every pod to each ztunnel that connects. */
+export function startZds(file: string, pods: readonly PodOnNode[]): { stop: () => void } {
+  const listener = listenSeqpacket(file);
+  void (async () => {
+    for (;;) {
+      const connection = await listener.accept();
+      if (connection === null) return;
+      const hello = await connection.receive();
+      if (hello === null) continue;
+      const ask = async (payload: Parameters<typeof create<typeof WorkloadRequestSchema>>[1], fd?: number) => {
+        await connection.send(toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, payload)), fd);
+        const answer = await connection.receive();
+        const ack = answer && fromBinary(WorkloadResponseSchema, answer.bytes).payload;
+        if (ack?.case !== 'ack' || ack.value.error !== '')
+          throw new Error(`ztunnel refused a pod: ${ack?.value?.error ?? 'connection closed'}`);
+      };
+      for (const pod of pods) {
+        const fd = fs.openSync(`/run/netns/${pod.netns}`, 'r');
+        await ask(
+          {
+            payload: {
+              case: 'add',
+              value: { uid: pod.uid, workloadInfo: { name: pod.name, namespace: pod.namespace, serviceAccount: pod.serviceAccount } },
+            },
+          },
+          fd,
+        );
+        fs.closeSync(fd);
+      }
+      await ask({ payload: { case: 'snapshotSent', value: {} } });
+    }
+  })();
+  return { stop: () => listener.close() };
+}
+
+/** The redirect rules of a pod in the mesh (ambient contract 6.3, IPv4), as its node agent would write them. */
+export function ambientRedirect(netns: string): void {
+  nft(
+    netns,
+    `table inet ambient {
+  chain mangle-in { type filter hook prerouting priority mangle; meta mark & 0xfff == 0x539 ct mark set 0x111; }
+  chain mangle-out { type route hook output priority -150; ct mark & 0xfff == 0x111 meta mark set ct mark; }
+  chain nat-in { type nat hook prerouting priority dstnat; ip daddr != 127.0.0.1 tcp dport != 15008 meta mark & 0xfff != 0x539 redirect to :15006; }
+  chain nat-out {
+    type nat hook output priority -100;
+    meta l4proto tcp meta mark & 0xfff == 0x111 accept
+    oifname "lo" ip daddr != 127.0.0.1 accept
+    ip daddr != 127.0.0.1 meta l4proto tcp meta mark & 0xfff != 0x539 redirect to :15001
+  }
+}
+`,
+  );
+  sh('ip', '-n', netns, 'rule', 'add', 'fwmark', '0x111/0xfff', 'pref', '32764', 'lookup', '100');
+  sh('ip', '-n', netns, 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
+}
+
+/** A static configuration (`LOCAL_XDS_PATH`) with two workloads that take HBONE, and one policy so that authorisation has something to decide. */
+export function localConfig(client: { ip: string; node: string }, server: { ip: string; node: string }): string {
+  const workload = (name: string, at: { ip: string; node: string }) => `- uid: Kubernetes//Pod/bench/${name}
+  name: ${name}
+  namespace: bench
+  serviceAccount: ${name}
+  trustDomain: cluster.local
+  workloadIps: [${at.ip}]
+  protocol: HBONE
+  node: ${at.node}
+  network: ""
+  canonicalName: ${name}
+  canonicalRevision: latest
+  workloadName: ${name}
+  workloadType: POD
+  status: Healthy
+  clusterId: Kubernetes
+  services: {}
+`;
+  return `workloads:
+${workload('client', client)}${workload('server', server)}services: []
+policies:
+- name: allow-client
+  namespace: bench
+  scope: Namespace
+  action: Allow
+  dryRun: false
+  rules:
+  - - - principals:
+        - !Exact cluster.local/ns/bench/sa/client
+`;
+}
