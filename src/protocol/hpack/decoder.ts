@@ -42,6 +42,11 @@ export class HpackDecoder {
     return this.table.size;
   }
 
+  /** Octets the dynamic table may hold: what the peer chose within our limit. */
+  get tableCapacity(): number {
+    return this.table.capacity;
+  }
+
   /** Fields in the dynamic table, newest first. For tests and diagnosis. */
   entries(): HeaderList {
     return Array.from({ length: this.table.length }, (_, index) => [this.table.nameAt(index), this.table.valueAt(index)] as const);
@@ -72,6 +77,7 @@ export class HpackDecoder {
       } else {
         const isIndexed = (first & 0x40) !== 0;
         const index = this.integer(isIndexed ? 6 : 4);
+        if (this.problem !== '') break;
         name = index === 0 ? this.string() : this.nameFor(index);
         value = this.problem === '' ? this.string() : '';
         if (isIndexed && this.problem === '') this.add(name, value);
