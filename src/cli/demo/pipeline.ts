@@ -1,0 +1,52 @@
+import { fileURLToPath } from 'node:url';
+import { applyManifests, defineResource, type KubeClient, type KubeObject, parseManifests } from '../../platform/kubernetes/index.ts';
+import { CliError, EXIT } from '../exit.ts';
+
+export const NAMESPACES = ['ai-preprocessing', 'ai-inference', 'ai-postprocessing', 'ai-clients'] as const;
+/** The port every stage of the pipeline serves gRPC on. */
+export const APPLICATION_PORT = 9000;
+export const DENY_POLICY = { namespace: 'ai-inference', name: 'deny-intruder' } as const;
+
+interface DeploymentView extends KubeObject {
+  readonly spec?: { readonly replicas?: number };
+  readonly status?: { readonly availableReplicas?: number; readonly updatedReplicas?: number; readonly observedGeneration?: number };
+}
+const DEPLOYMENTS = defineResource<DeploymentView>('apps/v1', 'Deployment', 'deployments');
+export const POLICIES = defineResource('security.istio.io/v1', 'AuthorizationPolicy', 'authorizationpolicies');
+
+const example = (file: string): string => fileURLToPath(new URL(`../../../examples/pipeline/${file}`, import.meta.url));
+
+export const applyExample = async (client: KubeClient, file: 'pipeline.yaml' | 'deny-intruder.yaml'): Promise<void> => {
+  await applyManifests(client, parseManifests(await Bun.file(example(file)).text(), example(file)));
+};
+
+/** Waits until every Deployment of the namespaces has all its pods. */
+export const untilAvailable = async (
+  client: KubeClient,
+  namespaces: readonly string[],
+  limitMs: number,
+  progress: (ready: number, all: number) => void,
+): Promise<void> => {
+  const end = performance.now() + limitMs;
+  let told = -1;
+  for (;;) {
+    const lists = await Promise.all(namespaces.map((namespace) => client.listAll(DEPLOYMENTS, { namespace })));
+    const deployments = lists.flatMap(({ items }) => items);
+    const wanted = deployments.reduce((sum, { spec }) => sum + (spec?.replicas ?? 1), 0);
+    const ready = deployments.reduce((sum, { spec, status }) => sum + Math.min(spec?.replicas ?? 1, status?.availableReplicas ?? 0), 0);
+    if (ready !== told) progress(ready, wanted);
+    told = ready;
+    if (deployments.length > 0 && ready === wanted) return;
+    if (performance.now() > end) {
+      const late = deployments
+        .filter(({ spec, status }) => (status?.availableReplicas ?? 0) < (spec?.replicas ?? 1))
+        .map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
+      throw new CliError(
+        `${ready} of ${wanted} pods are ready after ${limitMs / 1000} s; waiting for ${late.join(', ')}`,
+        EXIT.timeout,
+        `Look at them with: lateen get pods -A; lateen logs deploy/NAME -n NAMESPACE`,
+      );
+    }
+    await Bun.sleep(150);
+  }
+};

@@ -1,0 +1,58 @@
+import { forwardPort, type KubeClient, type LocalForward } from '../../platform/kubernetes/index.ts';
+import { CliError } from '../exit.ts';
+import type { PodView } from '../pods/choose.ts';
+
+const ANSWER_LIMIT_MS = 5_000;
+const ATTEMPTS = 3;
+
+/** HTTP to one port inside a pod over one forward that stays open: polling costs no new tunnel. */
+export class PodHttp {
+  readonly #client: KubeClient;
+  readonly #pod: PodView;
+  readonly #port: number;
+  readonly #forward: LocalForward;
+  #failure: Error | undefined;
+
+  constructor(client: KubeClient, pod: PodView, port: number) {
+    this.#client = client;
+    this.#pod = pod;
+    this.#port = port;
+    this.#forward = forwardPort(
+      this.#client,
+      { namespace: pod.metadata?.namespace ?? '', pod: pod.metadata?.name ?? '', port },
+      {
+        onError: (error) => {
+          this.#failure = error;
+        },
+      },
+    );
+  }
+
+  async text(path: string): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const response = await fetch(`http://127.0.0.1:${this.#forward.port}${path}`, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
+        const text = await response.text();
+        if (!response.ok) throw new CliError(`${this.#name} ${path} answered ${response.status}: ${text.slice(0, 200)}`);
+        return text;
+      } catch (error) {
+        // A kept connection may just have been closed by the other side: asking again opens a new one.
+        if (attempt < ATTEMPTS && !(error instanceof CliError)) continue;
+        if (error instanceof CliError) throw error;
+        throw new CliError(`${this.#name}${path} cannot be reached: ${(this.#failure ?? (error as Error)).message}`);
+      }
+    }
+  }
+
+  async json<T>(path: string): Promise<T> {
+    return JSON.parse(await this.text(path)) as T;
+  }
+
+  close(): void {
+    this.#forward.close();
+  }
+
+  get #name(): string {
+    return `pod ${this.#pod.metadata?.namespace}/${this.#pod.metadata?.name} port ${this.#port}`;
+  }
+}

@@ -1,0 +1,190 @@
+import { fileURLToPath } from 'node:url';
+import { clusterStatus, up } from '../../cluster/index.ts';
+import { isNotFound, KubeClient, loadKubeConfig } from '../../platform/kubernetes/index.ts';
+import { CliError } from '../exit.ts';
+import { findProxies } from '../mesh/config-dump.ts';
+import { Capture } from './capture.ts';
+import { reportDenial, untilRefused } from './denial.ts';
+import { anyLabelled, labelNamespaces, untilPods } from './enrolment.ts';
+import { LoadClient } from './load-client.ts';
+import { type Instruments, measureStage, measureTransition } from './measure.ts';
+import { APPLICATION_PORT, applyExample, DENY_POLICY, NAMESPACES, POLICIES, untilAvailable } from './pipeline.ts';
+import { ProxyMetrics } from './proxy-metrics.ts';
+import { findProxyPids } from './proxy-usage.ts';
+import { type DemoReport, type DenialReport, judge, type StageReport, type TransitionReport } from './report.ts';
+
+export interface DemoOptions {
+  readonly nodes: number;
+  /** Shorter windows. */
+  readonly quick: boolean;
+}
+
+/** What is told while the demo runs. */
+export interface Progress {
+  step(text: string): void;
+  stage(report: StageReport): void;
+}
+
+const BRIDGE = 'lateen0';
+const MESH_NAMESPACE = 'istio-system';
+const LAUNCHER = fileURLToPath(new URL('../../../bin/lateen', import.meta.url));
+const PODS_LIMIT_MS = 60_000;
+const ENROLMENT_LIMIT_MS = 30_000;
+const REFUSAL_LIMIT_MS = 5_000;
+/** The manifests replace connections after 1.5 s; old ones must be gone for this long before a stage begins. */
+const QUIET_MS = 700;
+const SETTLE_LIMIT_MS = 15_000;
+const CHANNEL_AGE_MS = 1_500;
+
+/** Brings up, applies, and measures `plain`, `ambient`, `deny` and `unlabelled`. */
+export const runDemo = async (options: DemoOptions, progress: Progress): Promise<DemoReport> => {
+  const started = performance.now();
+  progress.step('starting the cluster');
+  await up({ nodes: options.nodes, mesh: true }, ({ message }) => progress.step(message));
+  const client = new KubeClient(loadKubeConfig(process.env, { context: 'lateen' }));
+  await startOver(client, progress);
+  const tools = await prepare(client, progress);
+  const stages: StageReport[] = [];
+  const transitions: TransitionReport[] = [];
+  const keep = ({ report, from, to }: Awaited<ReturnType<typeof measureStage>>) => {
+    stages.push(report);
+    progress.stage(report);
+    return { from, to };
+  };
+  try {
+    const proxies = await findProxies(client, MESH_NAMESPACE, undefined);
+    const seconds = options.quick ? { plain: 3, ambient: 4, deny: 2, unlabelled: 3 } : { plain: 10, ambient: 10, deny: 5, unlabelled: 10 };
+    const intruder = await LoadClient.find(client, 'ai-clients', 'intruder');
+
+    progress.step('measuring without the mesh');
+    const plain = keep(await measureStage(tools, 'plain', seconds.plain));
+
+    progress.step(`labelling ${NAMESPACES.length} namespaces istio.io/dataplane-mode=ambient`);
+    await labelNamespaces(client, NAMESPACES, 'ambient');
+    const enrolled = await untilPods(client, NAMESPACES, 'enrolled', ENROLMENT_LIMIT_MS);
+    progress.step(`${enrolled} pods are in the mesh, none was restarted; waiting for older connections to end`);
+    await untilQuiet(tools.capture, ({ plaintext_bytes }) => plaintext_bytes, 'plain text between the nodes');
+    progress.step('measuring in ambient');
+    const ambient = keep(await measureStage(tools, 'ambient', seconds.ambient));
+    transitions.push(await measureTransition(tools.load, 'plain to ambient', plain.to, ambient.from));
+
+    progress.step(`denying one caller: AuthorizationPolicy ${DENY_POLICY.namespace}/${DENY_POLICY.name}`);
+    let createdAt = 0;
+    let refusedAt: number | null = null;
+    const deny = keep(
+      await measureStage(tools, 'deny', seconds.deny, async () => {
+        createdAt = Date.now();
+        await applyExample(client, 'deny-intruder.yaml');
+        refusedAt = await untilRefused(intruder, createdAt, REFUSAL_LIMIT_MS);
+      }),
+    );
+    const denial: DenialReport = await reportDenial(client, proxies, intruder, createdAt, deny.to, refusedAt);
+    await deletePolicy(client);
+
+    progress.step('removing the labels');
+    await labelNamespaces(client, NAMESPACES, undefined);
+    await untilPods(client, NAMESPACES, 'released', ENROLMENT_LIMIT_MS);
+    await untilQuiet(tools.capture, ({ tls_bytes }) => tls_bytes, 'tunnels between the nodes');
+    progress.step('measuring without the labels');
+    const unlabelled = keep(await measureStage(tools, 'unlabelled', seconds.unlabelled));
+    transitions.push(await measureTransition(tools.load, 'ambient to deny', ambient.to, deny.from));
+    transitions.push(await measureTransition(tools.load, 'deny to unlabelled', deny.to, unlabelled.from));
+    intruder.close();
+
+    const promises = judge(stages, transitions, denial);
+    return {
+      stages,
+      transitions,
+      denial,
+      promises,
+      seconds: Math.round((performance.now() - started) / 100) / 10,
+      ok: promises.every(({ kept }) => kept),
+    };
+  } finally {
+    await tools.capture.stop();
+    tools.metrics.close();
+    tools.load.close();
+  }
+};
+
+/** A demo that ran before may have left labels and the policy. */
+const startOver = async (client: KubeClient, progress: Progress): Promise<void> => {
+  await deletePolicy(client);
+  if (!(await anyLabelled(client, NAMESPACES))) return;
+  progress.step('taking the labels of an earlier run off');
+  await labelNamespaces(client, NAMESPACES, undefined);
+  await untilPods(client, NAMESPACES, 'released', ENROLMENT_LIMIT_MS);
+};
+
+const deletePolicy = async (client: KubeClient): Promise<void> => {
+  try {
+    await client.delete(POLICIES, DENY_POLICY.name, { namespace: DENY_POLICY.namespace });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+};
+
+const prepare = async (client: KubeClient, progress: Progress): Promise<Instruments> => {
+  progress.step('applying examples/pipeline/pipeline.yaml');
+  await applyExample(client, 'pipeline.yaml');
+  await untilAvailable(client, NAMESPACES, PODS_LIMIT_MS, (ready, all) =>
+    progress.step(`${ready} of ${all} pods of the pipeline are ready`),
+  );
+  const status = await clusterStatus({});
+  const enter = status.nodes[0]?.enter ?? [];
+  if (enter.length === 0)
+    throw new CliError(
+      'the namespaces of the cluster cannot be entered, so there is no packet capture',
+      undefined,
+      'Run the demo as the user who started the cluster.',
+    );
+  // The node's prefix is the host side's with a second step behind it.
+  const host = enter.slice(0, enter.indexOf('--') + 1);
+  const capture = await Capture.start(host, LAUNCHER, BRIDGE, APPLICATION_PORT);
+  const proxies = await findProxies(client, MESH_NAMESPACE, undefined);
+  const pids = status.processes.filter(({ name }) => name !== 'supervisor').flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  const load = await LoadClient.find(client, 'ai-clients', 'load');
+  await untilAnswered(load);
+  return { load, capture, metrics: new ProxyMetrics(client, proxies, NAMESPACES), proxyPids: findProxyPids(pids) };
+};
+
+/** Waits until the load got nothing but answers for a second. */
+const untilAnswered = async (load: LoadClient): Promise<void> => {
+  const end = performance.now() + PODS_LIMIT_MS;
+  for (;;) {
+    const now = Date.now();
+    const { requests, errors, pending } = await load.look(now - 1_200, now - 200);
+    if (requests > 10 && errors === 0 && pending === 0) return;
+    if (performance.now() > end)
+      throw new CliError(
+        `the pipeline does not answer: ${errors} of ${requests} requests of the last second failed`,
+        undefined,
+        'lateen logs deploy/load -n ai-clients; lateen get pods -A',
+      );
+    await Bun.sleep(100);
+  }
+};
+
+/** Waits until a total of the capture has not moved for a while: the connections that moved it have ended. */
+const untilQuiet = async (
+  capture: Capture,
+  total: (totals: Awaited<ReturnType<Capture['totals']>>) => number,
+  what: string,
+): Promise<void> => {
+  const end = performance.now() + SETTLE_LIMIT_MS;
+  let last = total(await capture.totals());
+  let since = performance.now();
+  await Bun.sleep(CHANNEL_AGE_MS);
+  for (;;) {
+    const now = total(await capture.totals());
+    if (now !== last) since = performance.now();
+    last = now;
+    if (performance.now() - since >= QUIET_MS) return;
+    if (performance.now() > end)
+      throw new CliError(
+        `there is still ${what} ${SETTLE_LIMIT_MS / 1000} s after the label`,
+        undefined,
+        'Which connections they are: lateen ztunnel-config connections',
+      );
+  }
+};
