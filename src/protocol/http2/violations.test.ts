@@ -1,0 +1,475 @@
+import { expect, test } from 'bun:test';
+import { Flag, FrameType, PREFACE, SettingId } from './frames.ts';
+import { LIMITS } from './limits.ts';
+import {
+  block,
+  CONNECT,
+  clientHello,
+  concat,
+  data,
+  frame,
+  GET,
+  goaway,
+  headers,
+  headOnly,
+  OK,
+  octets,
+  POST,
+  ping,
+  resetStream,
+  serverHello,
+  settings,
+  settingsAck,
+  windowUpdate,
+  word,
+} from './testing/raw.ts';
+import { errorsSent, Recorder, ready } from './testing/recorder.ts';
+import { ErrorCode, type HeaderList, type Http2CloseReason } from './types.ts';
+
+const END = Flag.END_STREAM | Flag.END_HEADERS;
+const E = ErrorCode;
+const connectionError = (code: number): string[] => [`GOAWAY ${code}`];
+const streamError = (streamId: number, code: number): string[] => [`RST_STREAM ${streamId} ${code}`];
+
+type Case = readonly [title: string, sent: readonly Uint8Array[], errors: string[], reason?: Http2CloseReason];
+
+const openPost = headers(1, POST);
+const request = (list: HeaderList, flags = END): Uint8Array => headers(1, list, flags);
+const withField = (name: string, value: string): HeaderList => [...GET, [name, value]];
+const rawField = (name: string, value: string): Uint8Array =>
+  frame(
+    FrameType.HEADERS,
+    END,
+    1,
+    concat(
+      block(GET),
+      Uint8Array.of(0, name.length),
+      new TextEncoder().encode(name),
+      Uint8Array.of(value.length),
+      new TextEncoder().encode(value),
+    ),
+  );
+
+const SERVER_CASES: readonly Case[] = [
+  // RFC 9113 section 4
+  [
+    'a frame above the announced size',
+    [headOnly(1024 * 1024 + 1, FrameType.DATA, 0, 1)],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  [
+    'a header block that cannot be decoded',
+    [frame(FrameType.HEADERS, END, 1, Uint8Array.of(0x80))],
+    connectionError(E.COMPRESSION_ERROR),
+    'compression',
+  ],
+  ['another frame inside a header block', [headers(1, GET, Flag.END_STREAM), ping()], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'a CONTINUATION of another stream',
+    [headers(1, GET, 0), frame(FrameType.CONTINUATION, Flag.END_HEADERS, 3)],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  // 5.1 states and ids
+  ['DATA on an idle stream', [data(1, 1)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['WINDOW_UPDATE on an idle stream', [windowUpdate(1, 1)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['RST_STREAM on an idle stream', [resetStream(1, 8)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['a client stream with an even id', [headers(2, GET, END)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['a stream id below one already used', [headers(5, GET, END), headers(3, GET, END)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['DATA after END_STREAM', [request(GET), data(1, 1)], streamError(1, E.STREAM_CLOSED)],
+  ['HEADERS after END_STREAM', [request(GET), request(GET)], streamError(1, E.STREAM_CLOSED)],
+  ['DATA after the peer reset the stream', [openPost, resetStream(1, 8), data(1, 1)], connectionError(E.STREAM_CLOSED), 'protocol-error'],
+  [
+    'HEADERS after the peer reset the stream',
+    [openPost, resetStream(1, 8), request(GET)],
+    connectionError(E.STREAM_CLOSED),
+    'protocol-error',
+  ],
+  [
+    'a stream that depends on itself',
+    [frame(FrameType.HEADERS, END | Flag.PRIORITY, 1, concat(word(1), Uint8Array.of(1), block(GET)))],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  // 6.1 DATA
+  ['DATA on stream 0', [data(0, 1)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'DATA with more padding than payload',
+    [openPost, frame(FrameType.DATA, Flag.PADDED, 1, Uint8Array.of(5, 1, 1))],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  [
+    'padded DATA without a length octet',
+    [openPost, frame(FrameType.DATA, Flag.PADDED, 1)],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  // 6.2 HEADERS
+  ['HEADERS on stream 0', [headers(0, GET, END)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'HEADERS with more padding than payload',
+    [frame(FrameType.HEADERS, END | Flag.PADDED, 1, Uint8Array.of(9, 0x82))],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  [
+    'HEADERS too short for its priority',
+    [frame(FrameType.HEADERS, END | Flag.PRIORITY, 1, Uint8Array.of(0, 0))],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  // 6.3 PRIORITY
+  ['PRIORITY on stream 0', [frame(FrameType.PRIORITY, 0, 0, octets(5))], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['PRIORITY of another length than 5', [frame(FrameType.PRIORITY, 0, 1, octets(4))], connectionError(E.FRAME_SIZE_ERROR), 'frame-size'],
+  // 6.4 RST_STREAM
+  ['RST_STREAM on stream 0', [resetStream(0, 8)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'RST_STREAM of another length than 4',
+    [openPost, frame(FrameType.RST_STREAM, 0, 1, octets(3))],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  // 6.5 SETTINGS
+  ['SETTINGS on a stream', [frame(FrameType.SETTINGS, 0, 1)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'SETTINGS of a length that is no multiple of 6',
+    [frame(FrameType.SETTINGS, 0, 0, octets(5))],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  [
+    'a SETTINGS acknowledgement with payload',
+    [frame(FrameType.SETTINGS, Flag.ACK, 0, octets(6))],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  ['ENABLE_PUSH of 2', [settings([SettingId.ENABLE_PUSH, 2])], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'an initial window above 2^31-1',
+    [settings([SettingId.INITIAL_WINDOW_SIZE, 2 ** 31])],
+    connectionError(E.FLOW_CONTROL_ERROR),
+    'flow-control',
+  ],
+  ['a maximum frame size below 16384', [settings([SettingId.MAX_FRAME_SIZE, 16_383])], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'a maximum frame size above 2^24-1',
+    [settings([SettingId.MAX_FRAME_SIZE, 2 ** 24])],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  [
+    'settings that make a stream window overflow',
+    [openPost, windowUpdate(1, 2 ** 31 - 1 - 65_535), settings([SettingId.INITIAL_WINDOW_SIZE, 65_536])],
+    connectionError(E.FLOW_CONTROL_ERROR),
+    'flow-control',
+  ],
+  // 6.6 PUSH_PROMISE, 6.7 PING, 6.8 GOAWAY
+  [
+    'PUSH_PROMISE',
+    [openPost, frame(FrameType.PUSH_PROMISE, Flag.END_HEADERS, 1, word(2))],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  ['PING on a stream', [frame(FrameType.PING, 0, 1, octets(8))], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['PING of another length than 8', [frame(FrameType.PING, 0, 0, octets(6))], connectionError(E.FRAME_SIZE_ERROR), 'frame-size'],
+  ['GOAWAY on a stream', [frame(FrameType.GOAWAY, 0, 1, octets(8))], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['GOAWAY of less than 8 octets', [frame(FrameType.GOAWAY, 0, 0, octets(7))], connectionError(E.FRAME_SIZE_ERROR), 'frame-size'],
+  // 6.9 WINDOW_UPDATE
+  [
+    'WINDOW_UPDATE of another length than 4',
+    [frame(FrameType.WINDOW_UPDATE, 0, 0, octets(3))],
+    connectionError(E.FRAME_SIZE_ERROR),
+    'frame-size',
+  ],
+  ['a connection WINDOW_UPDATE of 0', [windowUpdate(0, 0)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['a stream WINDOW_UPDATE of 0', [openPost, windowUpdate(1, 0)], streamError(1, E.PROTOCOL_ERROR)],
+  ['a connection window above 2^31-1', [windowUpdate(0, 2 ** 31 - 1)], connectionError(E.FLOW_CONTROL_ERROR), 'flow-control'],
+  ['a stream window above 2^31-1', [openPost, windowUpdate(1, 2 ** 31 - 1)], streamError(1, E.FLOW_CONTROL_ERROR)],
+  // 6.10 CONTINUATION
+  [
+    'CONTINUATION without HEADERS',
+    [frame(FrameType.CONTINUATION, Flag.END_HEADERS, 1)],
+    connectionError(E.PROTOCOL_ERROR),
+    'protocol-error',
+  ],
+  ['CONTINUATION on stream 0', [frame(FrameType.CONTINUATION, Flag.END_HEADERS, 0)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  // 8 messages
+  ['a header name in upper case', [rawField('X-A', 'b')], streamError(1, E.PROTOCOL_ERROR)],
+  ['a header name with a space', [rawField('x a', 'b')], streamError(1, E.PROTOCOL_ERROR)],
+  ['a header value with a line break', [rawField('x-a', 'b\r\nc')], streamError(1, E.PROTOCOL_ERROR)],
+  ['a header value that begins with a space', [rawField('x-a', ' b')], streamError(1, E.PROTOCOL_ERROR)],
+  [
+    'a pseudo-header after an ordinary one',
+    [
+      request([
+        [':method', 'GET'],
+        [':scheme', 'http'],
+        ['x', 'y'],
+        [':path', '/'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  ['an unknown pseudo-header', [request([...GET, [':protocol', 'websocket']])], streamError(1, E.PROTOCOL_ERROR)],
+  ['a response pseudo-header in a request', [request([[':status', '200'], ...GET])], streamError(1, E.PROTOCOL_ERROR)],
+  ['a pseudo-header twice', [request([[':method', 'GET'], ...GET])], streamError(1, E.PROTOCOL_ERROR)],
+  [
+    'no :method',
+    [
+      request([
+        [':scheme', 'http'],
+        [':path', '/'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  [
+    'no :scheme',
+    [
+      request([
+        [':method', 'GET'],
+        [':path', '/'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  [
+    'no :path',
+    [
+      request([
+        [':method', 'GET'],
+        [':scheme', 'http'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  [
+    'an empty :path',
+    [
+      request([
+        [':method', 'GET'],
+        [':scheme', 'http'],
+        [':path', ''],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  [
+    'a :path that is not one',
+    [
+      request([
+        [':method', 'GET'],
+        [':scheme', 'http'],
+        [':path', 'x'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  [
+    'user information in :authority',
+    [
+      request([
+        [':method', 'GET'],
+        [':scheme', 'http'],
+        [':authority', 'me@a'],
+        [':path', '/'],
+      ]),
+    ],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  ['a host that differs from :authority', [request(withField('host', 'b'))], streamError(1, E.PROTOCOL_ERROR)],
+  ['CONNECT with :path', [request([...CONNECT, [':path', '/']], Flag.END_HEADERS)], streamError(1, E.PROTOCOL_ERROR)],
+  ['CONNECT with :scheme', [request([...CONNECT, [':scheme', 'http']], Flag.END_HEADERS)], streamError(1, E.PROTOCOL_ERROR)],
+  ['the header connection', [request(withField('connection', 'close'))], streamError(1, E.PROTOCOL_ERROR)],
+  ['the header transfer-encoding', [request(withField('transfer-encoding', 'chunked'))], streamError(1, E.PROTOCOL_ERROR)],
+  ['te with anything but trailers', [request(withField('te', 'gzip'))], streamError(1, E.PROTOCOL_ERROR)],
+  ['a content-length that is no number', [request(withField('content-length', '1x'))], streamError(1, E.PROTOCOL_ERROR)],
+  [
+    'two different content-lengths',
+    [request([...GET, ['content-length', '1'], ['content-length', '2']])],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  ['a content-length and no body', [request(withField('content-length', '1'))], streamError(1, E.PROTOCOL_ERROR)],
+  [
+    'a body shorter than its content-length',
+    [headers(1, [...POST, ['content-length', '2']]), data(1, 1, Flag.END_STREAM)],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  ['a body longer than its content-length', [headers(1, [...POST, ['content-length', '2']]), data(1, 3)], streamError(1, E.PROTOCOL_ERROR)],
+  ['trailers without END_STREAM', [openPost, headers(1, [['x', 'y']])], streamError(1, E.PROTOCOL_ERROR)],
+  ['a pseudo-header in trailers', [openPost, headers(1, [[':method', 'GET']], END)], streamError(1, E.PROTOCOL_ERROR)],
+  [
+    'a header block above twice the list limit',
+    [headOnly(2 * 64 * 1024 + 262, FrameType.HEADERS, END, 1)],
+    connectionError(E.ENHANCE_YOUR_CALM),
+    'header-list-too-large',
+  ],
+  [
+    'SETTINGS with thousands of entries',
+    [headOnly((LIMITS.SETTINGS_ENTRIES + 1) * 6, FrameType.SETTINGS, 0, 0)],
+    connectionError(E.ENHANCE_YOUR_CALM),
+    'settings-flood',
+  ],
+];
+
+for (const [title, sent, errors, reason] of SERVER_CASES) {
+  test(`a server answers ${title} with ${errors.join(', ')}`, () => {
+    const end = ready('server');
+    end.receive(...sent);
+    expect(errorsSent(end)).toEqual(errors);
+    expect(end.closeReason).toBe(reason as Http2CloseReason);
+  });
+}
+
+const RESPONSES: readonly (readonly [title: string, sent: readonly Uint8Array[], errors: string[], reason?: Http2CloseReason])[] = [
+  ['a response without :status', [headers(1, [['x', 'y']])], streamError(1, E.PROTOCOL_ERROR)],
+  ['a :status that is no code', [headers(1, [[':status', '20']])], streamError(1, E.PROTOCOL_ERROR)],
+  [':status 101', [headers(1, [[':status', '101']])], streamError(1, E.PROTOCOL_ERROR)],
+  ['an interim response that ends the stream', [headers(1, [[':status', '103']], END)], streamError(1, E.PROTOCOL_ERROR)],
+  ['DATA before the response', [data(1, 1)], streamError(1, E.PROTOCOL_ERROR)],
+  ['DATA after an interim response only', [headers(1, [[':status', '100']]), data(1, 1)], streamError(1, E.PROTOCOL_ERROR)],
+  ['a response on a stream never opened', [headers(3, OK)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['a stream opened by the server', [headers(2, OK)], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  ['a server that turns push on', [settings([SettingId.ENABLE_PUSH, 1])], connectionError(E.PROTOCOL_ERROR), 'protocol-error'],
+  [
+    'a response shorter than its content-length',
+    [headers(1, [...OK, ['content-length', '5']]), data(1, 1, Flag.END_STREAM)],
+    streamError(1, E.PROTOCOL_ERROR),
+  ],
+  ['a response list above the limit', [headers(1, [...OK, ['x', 'y'.repeat(20_000)]])], streamError(1, E.ENHANCE_YOUR_CALM)],
+];
+for (const [title, sent, errors, reason] of RESPONSES) {
+  test(`a client answers ${title} with ${errors.join(', ')}`, () => {
+    const end = ready('client');
+    end.connection.request(POST, false);
+    end.takeBytes();
+    end.receive(...sent);
+    expect(errorsSent(end)).toEqual(errors);
+    expect(end.closeReason).toBe(reason as Http2CloseReason);
+    expect(end.of('reset').length).toBe(1);
+  });
+}
+
+test('a tunnel carries nothing but DATA: trailers reset it', () => {
+  const end = ready('client');
+  end.connection.request(CONNECT, false);
+  end.takeBytes();
+  end.receive(headers(1, OK), headers(1, [['x', 'y']], END));
+  expect(errorsSent(end)).toEqual(streamError(1, E.PROTOCOL_ERROR));
+});
+
+test('a response to HEAD, a 304 and a 2xx to CONNECT may announce a length and carry nothing', () => {
+  const end = ready('client');
+  end.connection.request([[':method', 'HEAD'], ...GET.slice(1)], true);
+  end.connection.request(GET, true);
+  end.connection.request(CONNECT, true);
+  end.takeBytes();
+  const answer = (status: string): HeaderList => [
+    [':status', status],
+    ['content-length', '9'],
+  ];
+  end.receive(headers(1, answer('200'), END), headers(3, answer('304'), END), headers(5, answer('200'), END));
+  expect(errorsSent(end)).toEqual([]);
+  expect(end.of('headers').length).toBe(3);
+});
+
+test('a CONNECT without :authority reaches the handler, which answers it with 400', () => {
+  const end = ready('server');
+  end.receive(headers(1, [[':method', 'CONNECT']]));
+  expect(end.of('headers')).toMatchObject([{ streamId: 1, endStream: false }]);
+});
+
+test('interim responses reach the client one by one, before the response and its trailers', () => {
+  const end = ready('client');
+  end.connection.request(POST, true);
+  end.receive(
+    headers(1, [[':status', '100']]),
+    headers(1, [
+      [':status', '103'],
+      ['link', '</a>'],
+    ]),
+    headers(1, OK),
+    data(1, 2),
+    headers(1, [['x', 'y']], END),
+  );
+  expect(end.of('headers').map((event) => [event.headers[0], event.endStream])).toEqual([
+    [[':status', '100'], false],
+    [[':status', '103'], false],
+    [[':status', '200'], false],
+    [['x', 'y'], true],
+  ]);
+  expect(end.connection.openStreams).toBe(0);
+});
+
+test('a request whose headers are above the list limit is answered with 431 and the tables stay in step', () => {
+  const end = ready('server', { maxHeaderListSize: 200 });
+  end.receive(headers(1, [...POST, ['x', 'y'.repeat(100)]]), headers(3, POST));
+  expect(errorsSent(end)).toEqual(streamError(1, E.NO_ERROR));
+  expect(end.of('headers').map((event) => event.streamId)).toEqual([3]);
+});
+
+test('a stream above the limit is refused and may be tried again', () => {
+  const end = ready('server', { maxConcurrentStreams: 2 });
+  end.receive(headers(1, POST), headers(3, POST), headers(5, POST));
+  expect(errorsSent(end)).toEqual(streamError(5, E.REFUSED_STREAM));
+  end.receive(resetStream(1, 8), headers(7, POST));
+  expect(errorsSent(end)).toEqual([]);
+  expect(end.of('headers').map((event) => event.streamId)).toEqual([1, 3, 7]);
+});
+
+test('frames of unknown types, unknown settings and PRIORITY are ignored', () => {
+  const end = ready('server');
+  end.receive(frame(0xbe, 0xff, 77, octets(300)), settings([0x99, 1]), frame(FrameType.PRIORITY, 0, 9, octets(5, 0)), headers(1, GET, END));
+  expect(errorsSent(end)).toEqual([]);
+  expect(end.of('headers').length).toBe(1);
+});
+
+test('frames that were under way when this end reset a stream are ignored and credited to the connection', () => {
+  const end = ready('server', { streamWindow: 65_535, connectionWindow: 65_535 });
+  end.receive(headers(1, POST), data(1, 10_000));
+  end.connection.reset(1, E.CANCEL);
+  end.takeBytes();
+  end.receive(data(1, 16_384), data(1, 16_384), data(1, 16_384), windowUpdate(1, 5), resetStream(1, 8), headers(1, [['x', 'y']], END));
+  const frames = end.takeFrames();
+  expect(frames.map((found) => [found.type, found.streamId])).toEqual([[FrameType.WINDOW_UPDATE, 0]]);
+  expect(end.of('data').length).toBe(1);
+  expect(end.closeReason).toBeUndefined();
+});
+
+const PREFACES: readonly (readonly [title: string, sent: readonly Uint8Array[]])[] = [
+  ['HTTP/1.1', [new TextEncoder().encode('GET / HTTP/1.1\r\nhost: a\r\n\r\n')]],
+  ['a preface with one wrong octet', [concat(PREFACE.subarray(0, 23), Uint8Array.of(0))]],
+  ['another frame than SETTINGS first', [PREFACE, ping()]],
+  ['a SETTINGS acknowledgement first', [PREFACE, settingsAck()]],
+  ['a TLS client hello', [Uint8Array.of(0x16, 3, 1, 0, 200, 1)]],
+];
+for (const [title, sent] of PREFACES) {
+  test(`a server ends a connection that begins with ${title}`, () => {
+    const end = new Recorder('server');
+    end.takeBytes();
+    end.receive(...sent);
+    expect(errorsSent(end)).toEqual(connectionError(E.PROTOCOL_ERROR));
+    expect(end.closeReason).toBe('bad-preface');
+  });
+}
+
+test('a client ends a connection that does not begin with SETTINGS', () => {
+  const end = new Recorder('client');
+  end.receive(new TextEncoder().encode('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  expect(end.closeReason).toBe('bad-preface');
+});
+
+test('nothing happens after the end', () => {
+  const end = ready('server');
+  end.receive(data(0, 1));
+  const count = end.events.length;
+  end.takeBytes();
+  end.receive(clientHello(), headers(1, GET, END), goaway(0, 0), serverHello());
+  end.connection.shutdown('graceful');
+  end.connection.transportClosed();
+  end.connection.tick(1e9);
+  expect(end.events.length).toBe(count);
+  expect(end.takeBytes().length).toBe(0);
+  expect(end.connection.nextDeadline()).toBe(Number.POSITIVE_INFINITY);
+});
