@@ -35,13 +35,21 @@ export class Capture {
   }
 
   /** `enter` runs a program in the network namespace of the bridge. */
-  static async start(enter: readonly string[], launcher: string, bridge: string, applicationPort: number): Promise<Capture> {
+  static async start(
+    enter: readonly string[],
+    launcher: string,
+    bridge: string,
+    network: string,
+    applicationPort: number,
+  ): Promise<Capture> {
     const capture = new Capture([
       ...enter,
       launcher,
       'capture',
       '--interface',
       bridge,
+      '--network',
+      network,
       '--plaintext-port',
       String(applicationPort),
       ...needles().flatMap((needle) => ['--needle', needle]),

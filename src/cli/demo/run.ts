@@ -26,6 +26,8 @@ export interface Progress {
 }
 
 const BRIDGE = 'lateen0';
+/** Addresses of pods; what nodes and the API server say to each other is TLS of their own and not the mesh's. */
+const POD_NETWORK = '10.244.';
 const MESH_NAMESPACE = 'istio-system';
 const LAUNCHER = fileURLToPath(new URL('../../../bin/lateen', import.meta.url));
 const PODS_LIMIT_MS = 60_000;
@@ -140,7 +142,7 @@ const prepare = async (client: KubeClient, progress: Progress): Promise<Instrume
     );
   // The node's prefix is the host side's with a second step behind it.
   const host = enter.slice(0, enter.indexOf('--') + 1);
-  const capture = await Capture.start(host, LAUNCHER, BRIDGE, APPLICATION_PORT);
+  const capture = await Capture.start(host, LAUNCHER, BRIDGE, POD_NETWORK, APPLICATION_PORT);
   const proxies = await findProxies(client, MESH_NAMESPACE, undefined);
   const pids = status.processes.filter(({ name }) => name !== 'supervisor').flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
   const load = await LoadClient.find(client, 'ai-clients', 'load');

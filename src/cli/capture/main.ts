@@ -1,0 +1,62 @@
+import { parseArgs } from 'node:util';
+import { EXIT } from '../exit.ts';
+import { PacketSocket } from './socket.ts';
+import { Tally } from './tally.ts';
+
+const READ_MS = 5;
+const REPORT_MS = 100;
+
+const USAGE = `lateen capture --interface NAME [--network PREFIX] [--plaintext-port N] [--needle TEXT]…
+
+Counts the TCP traffic on an interface and writes the totals as one line of JSON ten times a second, until SIGTERM.
+  --network PREFIX     only addresses that begin so are counted (default: all)
+  --plaintext-port N   connections opened to this port are counted
+  --needle TEXT        text to look for in every packet; may be repeated
+Needs the right to open packet sockets (root, or CAP_NET_RAW) in this network namespace.
+`;
+
+/** `lateen capture`: returns when asked to end. */
+export const runCapture = async (args: readonly string[]): Promise<number> => {
+  let socket: PacketSocket;
+  let tally: Tally;
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        interface: { type: 'string' },
+        network: { type: 'string', default: '' },
+        'plaintext-port': { type: 'string', default: '0' },
+        needle: { type: 'string', multiple: true, default: [] },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help || values.interface === undefined) {
+      (values.help ? process.stdout : process.stderr).write(USAGE);
+      return values.help ? EXIT.ok : EXIT.usage;
+    }
+    tally = new Tally({ network: values.network, plaintextPort: Number(values['plaintext-port']), needles: values.needle });
+    socket = new PacketSocket(values.interface);
+  } catch (error) {
+    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    return EXIT.failure;
+  }
+  const read = () => {
+    for (let frame = socket.take(); frame !== undefined; frame = socket.take()) tally.add(frame);
+  };
+  const report = () => {
+    read();
+    process.stdout.write(`${JSON.stringify({ at: Date.now(), ...tally.totals })}\n`);
+  };
+  const timers = [setInterval(read, READ_MS), setInterval(report, REPORT_MS)];
+  report();
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+    // The reader is gone: nobody wants the totals any more.
+    process.stdout.once('error', () => resolve());
+  });
+  for (const timer of timers) clearInterval(timer);
+  report();
+  socket.close();
+  return EXIT.ok;
+};
