@@ -19,8 +19,10 @@ const programs: Readonly<Record<string, () => Promise<Program>>> = {
 const [first = '', second = ''] = process.argv.slice(2);
 const load = programs[`${first} ${second}`] ?? programs[first];
 if (load === undefined) {
-  const { runCli } = await import('./program.ts');
-  process.exit(await runCli(process.argv));
+  const [{ runCli }, { finishOutput }] = await Promise.all([import('./program.ts'), import('./output.ts')]);
+  const code = await runCli(process.argv);
+  await finishOutput();
+  process.exit(code);
 }
 const run = await load();
 process.exit(await run(process.env));

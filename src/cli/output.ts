@@ -45,6 +45,17 @@ const asCliError = (error: unknown): CliError => {
   return new CliError(error.message);
 };
 
+/** Waits until everything written has left: a pipe takes 64 KiB at once, and an exit would cut off the rest. */
+export const finishOutput = (): Promise<void> => new Promise((resolve) => process.stdout.end(() => resolve()));
+
+/** A reader that left early (`| head`) has what it wanted. */
+export const endQuietlyWithoutReader = (): void => {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.ok);
+    throw error;
+  });
+};
+
 /** Left-aligned columns separated by at least three blanks, as kubectl prints them. */
 export const table = (header: readonly string[], rows: readonly (readonly string[])[], withHeader = true): string => {
   const all = withHeader ? [header, ...rows] : rows;

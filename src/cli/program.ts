@@ -1,11 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { addClusterCommands } from './commands/cluster.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addMeshCommands } from './commands/mesh.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPodCommands } from './commands/pods.ts';
 import { EXIT, EXIT_MEANING } from './exit.ts';
-import { printError } from './output.ts';
+import { endQuietlyWithoutReader, printError } from './output.ts';
 
 /** The version, from package.json: the one place it stands. */
 export const readVersion = async (): Promise<string> => {
@@ -40,6 +41,7 @@ ${Object.entries(EXIT)
   addObjectCommands(program);
   addPodCommands(program);
   addMeshCommands(program);
+  addCompletionCommand(program);
   program.commands.forEach(exitByException);
   return exitByException(program);
 };
@@ -53,6 +55,7 @@ const exitByException = (command: Command): Command => {
 /** Parses, runs one command and returns its exit code. */
 export const runCli = async (argv: string[]): Promise<number> => {
   process.exitCode = EXIT.ok;
+  endQuietlyWithoutReader();
   try {
     const program = buildProgram(await readVersion());
     if (argv.length <= 2) {
