@@ -31,6 +31,9 @@ export const connect = (options: ConnectionOptions): Connection => {
 
 /** What the exit code and the remedy of a failed request are. */
 export const explainApiFailure = (error: unknown): CliError | undefined => {
+  // By name, so that no other command loads the cluster's code for it.
+  if (error instanceof Error && error.name === 'ClusterError')
+    return new CliError(error.message, 'code' in error && error.code === 'BAD_OPTION' ? EXIT.usage : EXIT.failure);
   if (error instanceof KubeConfigError) return new CliError(error.message, EXIT.unreachable);
   if (!(error instanceof ApiError)) return undefined;
   if (error.code === 0) {

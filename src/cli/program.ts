@@ -20,6 +20,7 @@ export const buildProgram = (version: string): Command => {
   program
     .description('An ambient service mesh for AI inference: identity, mutual TLS and policy without a proxy in any pod.')
     .version(version, '-V, --version')
+    .configureHelp({ subcommandTerm: (command) => command.name(), showGlobalOptions: false })
     .enablePositionalOptions()
     .showHelpAfterError('(add --help for the options and examples)')
     .addHelpText(

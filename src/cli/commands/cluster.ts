@@ -8,7 +8,7 @@ export const addClusterCommands = (root: Command): void => {
   root
     .command('up')
     .description('start the embedded cluster, with the mesh in it')
-    .option('--nodes <number>', 'how many nodes', '2')
+    .option('--nodes <number>', 'how many nodes (default: 2, or as before)')
     .option('-f, --filename <file>', 'apply these manifests when it is up; may be repeated', collect, [])
     .option('--image <name=command>', 'the program that stands for an image; may be repeated', collect, [])
     .option('--no-mesh', 'leave control plane, node agent and node proxy out')

@@ -10,7 +10,7 @@ export const addDemoCommand = (root: Command): void => {
     .option('--live', 'then keep running and say what to try next')
     .option('--keep', 'leave the cluster up at the end (the default)')
     .option('--down', 'end the cluster at the end')
-    .option('--nodes <number>', 'nodes of the cluster, if it is not up yet', '2')
+    .option('--nodes <number>', 'nodes of the cluster, if it is not up yet (default: 2)')
     .addHelpText(
       'after',
       '\nExits 0 when every promise was kept: no failed request, only mutual TLS in ambient, nothing readable on the wire,\na denied caller refused within a second and the policy named in the access log.\n\nExamples:\n  lateen demo --quick\n  lateen demo --json --down > report.json',

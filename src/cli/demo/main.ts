@@ -13,19 +13,22 @@ export interface DemoFlags {
   readonly quick?: boolean;
   readonly live?: boolean;
   readonly down?: boolean;
-  readonly nodes: string;
+  readonly nodes?: string;
 }
 
 const LIVE_LINE_MS = 10_000;
 
 /** `lateen demo`: exit code 0 only when every promise was kept. */
 export const demo = async (flags: DemoFlags): Promise<number> => {
-  const nodes = Number(flags.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 64)
+  const nodes = flags.nodes === undefined ? undefined : Number(flags.nodes);
+  if (nodes !== undefined && (!Number.isInteger(nodes) || nodes < 1 || nodes > 64))
     throw new CliError(`--nodes ${flags.nodes}: must be a whole number from 1 to 64`, EXIT.usage);
   if (flags.live === true && flags.json === true) throw new CliError('--live and --json exclude each other', EXIT.usage);
   try {
-    const report = await runDemo({ nodes, quick: flags.quick === true || flags.live === true }, lineProgress());
+    const report = await runDemo(
+      { ...(nodes !== undefined && { nodes }), quick: flags.quick === true || flags.live === true },
+      lineProgress(),
+    );
     if (flags.json === true) print(JSON.stringify(report, null, 2));
     else showReport(report);
     if (flags.live === true) await stayLive();

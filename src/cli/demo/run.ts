@@ -14,7 +14,7 @@ import { findProxyPids } from './proxy-usage.ts';
 import { type DemoReport, type DenialReport, judge, type StageReport, type TransitionReport } from './report.ts';
 
 export interface DemoOptions {
-  readonly nodes: number;
+  readonly nodes?: number;
   /** Shorter windows. */
   readonly quick: boolean;
 }
@@ -42,7 +42,7 @@ const CHANNEL_AGE_MS = 1_500;
 export const runDemo = async (options: DemoOptions, progress: Progress): Promise<DemoReport> => {
   const started = performance.now();
   progress.step('starting the cluster');
-  await up({ nodes: options.nodes, mesh: true }, ({ message }) => progress.step(message));
+  await up({ ...(options.nodes !== undefined && { nodes: options.nodes }), mesh: true }, ({ message }) => progress.step(message));
   const client = new KubeClient(loadKubeConfig(process.env, { context: 'lateen' }));
   await startOver(client, progress);
   const tools = await prepare(client, progress);

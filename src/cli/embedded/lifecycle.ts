@@ -6,7 +6,7 @@ import { readManifests } from '../objects/manifests.ts';
 import { note, print, style, table } from '../output.ts';
 
 export interface UpOptions {
-  readonly nodes: string;
+  readonly nodes?: string;
   readonly image: readonly string[];
   readonly filename: readonly string[];
   readonly mesh: boolean;
@@ -15,14 +15,13 @@ export interface UpOptions {
 
 /** `lateen up`: idempotent; a running cluster only gets the manifests. */
 export const bringUp = async (options: UpOptions): Promise<void> => {
-  const nodes = wholeNumber('--nodes', options.nodes, 1, 64);
-  const images = readImages(options.image);
+  const nodes = options.nodes === undefined ? undefined : wholeNumber('--nodes', options.nodes, 1, 64);
   // Read before anything starts: a typing error in a path should cost nothing.
   const objects = options.filename.length > 0 ? await readManifests(options.filename) : [];
   await up(
     {
-      nodes,
-      images,
+      ...(nodes !== undefined && { nodes }),
+      images: options.image,
       mesh: options.mesh,
       ...(options.port !== undefined && { port: wholeNumber('--port', options.port, 1, 65_535) }),
     },
@@ -41,21 +40,6 @@ const wholeNumber = (option: string, text: string, lowest: number, highest: numb
     throw new CliError(`${option} ${text}: must be a whole number from ${lowest} to ${highest}`, EXIT.usage);
   return value;
 };
-
-/** `--image NAME=COMMAND`, repeated. */
-export const readImages = (texts: readonly string[]): Record<string, string> =>
-  Object.fromEntries(
-    texts.map((text) => {
-      const equals = text.indexOf('=');
-      if (equals <= 0 || equals === text.length - 1)
-        throw new CliError(
-          `--image ${text}: must be NAME=COMMAND`,
-          EXIT.usage,
-          'For example --image registry/echo:*="python3 /srv/echo.py".',
-        );
-      return [text.slice(0, equals), text.slice(equals + 1)];
-    }),
-  );
 
 export const bringDown = async (options: { readonly keep?: boolean }): Promise<void> => {
   const existed = await down({ keep: options.keep === true });

@@ -1,5 +1,4 @@
 import { expect, test } from 'bun:test';
-import { readImages } from '../embedded/lifecycle.ts';
 import { readPorts } from '../pods/port-forward.ts';
 import { splitChange } from './change.ts';
 import { asTable, renderTable } from './server-table.ts';
@@ -23,11 +22,6 @@ test('reads ports to forward', () => {
   expect(readPorts('8080:grpc')).toEqual({ local: 8080, remote: 'grpc' });
   expect(readPorts(':9090')).toEqual({ local: 0, remote: '9090' });
   for (const wrong of ['', 'a:b:c', '99999:1', ':']) expect(() => readPorts(wrong)).toThrow('is not [LOCAL:]REMOTE');
-});
-
-test('reads images with equals signs and tags in them', () => {
-  expect(readImages(['example/echo:*=python3 echo.py --mode=fast'])).toEqual({ 'example/echo:*': 'python3 echo.py --mode=fast' });
-  expect(() => readImages(['nothing'])).toThrow('must be NAME=COMMAND');
 });
 
 test('compares condition types without regard to case', () => {
