@@ -168,7 +168,9 @@ export const SecretKind = defineKind<Secret>({
   cells: (secret, now) => [secret.metadata.name ?? '', secret.type ?? 'Opaque', Object.keys(secret.data ?? {}).length, age(secret, now)],
   defaults: (secret) => {
     secret.type ??= 'Opaque';
-    for (const [key, value] of Object.entries(secret.stringData ?? {})) (secret.data ??= {})[key] = Buffer.from(value).toString('base64');
+    if (secret.stringData === undefined) return;
+    const encoded = Object.entries(secret.stringData).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
+    secret.data = { ...secret.data, ...Object.fromEntries(encoded) };
     delete secret.stringData;
   },
   validate: (secret, old) => {

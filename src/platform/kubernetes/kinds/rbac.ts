@@ -87,7 +87,7 @@ function bindingCells(binding: RoleBinding, now: number) {
 }
 function bindingDefaults(binding: RoleBinding): void {
   if (binding.roleRef !== undefined) binding.roleRef.apiGroup ??= RBAC;
-  for (const entry of binding.subjects ?? []) entry.apiGroup ??= entry.kind === 'ServiceAccount' ? '' : RBAC;
+  for (const entry of binding.subjects ?? []) if (entry.kind !== 'ServiceAccount') entry.apiGroup ??= RBAC;
 }
 function validateBinding(binding: RoleBinding, old: RoleBinding | undefined, kinds: readonly string[]): FieldProblem[] {
   const problems: FieldProblem[] = [];
