@@ -1,0 +1,10 @@
+export { runApiServer } from './apiserver/index.ts';
+export { DEFAULT_CLUSTER, DEFAULT_PORT } from './config.ts';
+export { runControllers } from './controllers/index.ts';
+export { ClusterError, type ClusterErrorCode } from './error.ts';
+export { runNode } from './node/index.ts';
+export { type ClusterOptions, type DownOptions, down } from './supervisor/down.ts';
+export { runInnerSupervisor } from './supervisor/inner.ts';
+export { runSupervisor } from './supervisor/outer.ts';
+export { type ClusterNode, type ClusterProcess, type ClusterStatus, clusterStatus } from './supervisor/status.ts';
+export { type UpOptions, type UpProgress, type UpResult, up } from './supervisor/up.ts';

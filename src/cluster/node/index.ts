@@ -1,0 +1,2 @@
+export { EventRecorder } from './events.ts';
+export { runNode } from './runtime.ts';
