@@ -51,8 +51,8 @@ export const explainApiFailure = (error: unknown): CliError | undefined => {
       'The credentials of this context were not accepted. For the embedded cluster run "lateen up" again, which writes them anew.',
     );
   const fields = error.causes
-    .filter(({ field }) => field !== undefined && field !== '')
+    .filter(({ field = '' }) => field !== '' && !error.message.includes(field))
     .map(({ field, message }) => `  ${field}: ${message ?? ''}`);
-  const message = fields.length > 1 ? `${error.message}\n${fields.join('\n')}` : error.message;
+  const message = fields.length > 0 ? `${error.message}\n${fields.join('\n')}` : error.message;
   return new CliError(message, error.code < 500 ? EXIT.refused : EXIT.failure);
 };

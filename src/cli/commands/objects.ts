@@ -34,6 +34,7 @@ const addGet = (root: Command): void => {
     .option('-w, --watch', 'then print every change')
     .option('--show-labels', 'add a column with the labels')
     .option('--no-headers', 'leave the header line out')
+    .option('--show-managed-fields', 'keep metadata.managedFields in json and yaml')
     .option('--ignore-not-found', 'exit 0 when a named object does not exist')
     .addHelpText(
       'after',

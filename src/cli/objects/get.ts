@@ -16,6 +16,7 @@ export interface GetOptions extends ConnectionOptions {
   readonly headers: boolean;
   readonly showLabels?: boolean;
   readonly ignoreNotFound?: boolean;
+  readonly showManagedFields?: boolean;
 }
 
 const OUTPUTS = ['json', 'yaml', 'name', 'wide', 'table'];
@@ -142,6 +143,8 @@ const printObjects = async (
       );
     }
   }
+  // Who owns which field is long and seldom wanted.
+  if (options.showManagedFields !== true) for (const { object } of found) delete object.metadata?.managedFields;
   if (output === 'name') for (const { resource, object } of found) print(`${resourceName(resource)}/${object.metadata?.name ?? ''}`);
   else {
     const single = targets.length === 1 && targets[0]!.names.length === 1;
