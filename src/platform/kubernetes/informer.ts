@@ -1,4 +1,4 @@
-import { ApiError, isGone } from './api-error.ts';
+import { ApiError, isGone, isNotFound } from './api-error.ts';
 import { type KubeClient, type ListOptions, PAGE_SIZE } from './client.ts';
 import { sleep } from './transport.ts';
 import type { KubeObject, Resource } from './types.ts';
@@ -16,6 +16,8 @@ export interface InformerOptions<T> extends Pick<ListOptions, 'namespace' | 'lab
   readonly signal: AbortSignal;
   /** Drops what is not needed before it is stored; handlers see the result. */
   readonly transform?: (object: T) => T;
+  /** The kind may not be served (a CRD that is not installed): then it is empty, and asked for again now and then. */
+  readonly optional?: boolean;
   /** A list or watch failed and will be tried again after `delayMs`. */
   readonly onError?: (error: Error, delayMs: number) => void;
   readonly silenceMs?: number;
@@ -24,6 +26,8 @@ export interface InformerOptions<T> extends Pick<ListOptions, 'namespace' | 'lab
 /** Delay before trying again after a failure: doubles between these, with ±20 % jitter so that clients do not return as one. */
 const BACKOFF_MIN_MS = 50;
 const BACKOFF_MAX_MS = 10_000;
+/** An installed CRD is noticed within this time. */
+const ABSENT_RETRY_MS = 10_000;
 /** How long one watch lasts; spread so that renewals do not coincide. */
 const WATCH_MIN_S = 240;
 
@@ -109,6 +113,13 @@ export class Informer<T extends KubeObject> {
         });
       } catch (error) {
         if (signal.aborted) break;
+        if (this.#options.optional === true && isNotFound(error)) {
+          for (const [key, object] of this.#objects) this.#remove(key, object);
+          this.#resourceVersion = '';
+          this.#markSynced();
+          await sleep(ABSENT_RETRY_MS, signal).catch(() => {}); // aborted: the loop's condition sees it
+          continue;
+        }
         if (isGone(error)) {
           this.#resourceVersion = '';
           if (failures++ === 0) continue; // expected after a long pause; only a repeated one waits
@@ -144,6 +155,10 @@ export class Informer<T extends KubeObject> {
     } while (next !== undefined);
     for (const [key, object] of this.#objects) if (!seen.has(key)) this.#remove(key, object);
     this.#resourceVersion = resourceVersion;
+    this.#markSynced();
+  }
+
+  #markSynced(): void {
     if (this.#isSynced) return;
     this.#isSynced = true;
     for (const handlers of this.#handlers) this.#guard(() => handlers.onSync?.());

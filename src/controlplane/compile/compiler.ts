@@ -1,0 +1,327 @@
+import {
+  type AuthorizationPolicy,
+  type EndpointSlice,
+  type Service as KubeService,
+  type Namespace,
+  type Node,
+  objectKey,
+  type PeerAuthentication,
+  type Pod,
+} from '../../platform/kubernetes/index.ts';
+import { policyKey, serviceAliases, serviceKey, type Workload, workloadAliases } from '../wire.ts';
+import type { NewResource } from '../xds/store.ts';
+import { type CompiledPolicy, compileAuthorizationPolicy } from './authorization-policy.ts';
+import { encodeAuthorization, encodeService, encodeWorkload } from './encode.ts';
+import {
+  baseMode,
+  byAge,
+  convertedKey,
+  convertPortLevels,
+  peerPolicyKeys,
+  peerScope,
+  STATIC_STRICT,
+  selectorOf,
+  staticStrictPolicy,
+} from './peer-authentication.ts';
+import { type CompileContext, compileService, namespaceInheritance, selectsPod } from './service.ts';
+import { NamespacedTable } from './table.ts';
+import { compilePod, compileSlice, localityOf, uidOfPod } from './workload.ts';
+
+/** The kinds that are compiled, with their types. */
+export interface CompiledKinds {
+  Namespace: Namespace;
+  Node: Node;
+  Pod: Pod;
+  Service: KubeService;
+  EndpointSlice: EndpointSlice;
+  AuthorizationPolicy: AuthorizationPolicy;
+  PeerAuthentication: PeerAuthentication;
+}
+export type CompiledKind = keyof CompiledKinds;
+
+/** What one `flush` changed, by resource name; undefined means gone. Unchanged content may be included. */
+export interface CompiledChanges {
+  readonly addresses: ReadonlyMap<string, NewResource | undefined>;
+  readonly authorizations: ReadonlyMap<string, NewResource | undefined>;
+}
+
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+/**
+ * Objects in, WDS and Authorization resources out. Each change marks only what depends on it; `flush` compiles what is marked.
+ * The result is always the same as compiling everything from nothing.
+ */
+export class MeshCompiler {
+  readonly #context: CompileContext;
+  readonly #namespaces = new Map<string, Namespace>();
+  readonly #nodes = new Map<string, Node>();
+  readonly #podsByNode = new Map<string, Set<string>>();
+  readonly #pods = new NamespacedTable<Pod>();
+  readonly #services = new NamespacedTable<KubeService>();
+  readonly #slices = new NamespacedTable<EndpointSlice>();
+  readonly #policies = new NamespacedTable<AuthorizationPolicy>();
+  readonly #peers = new NamespacedTable<PeerAuthentication>();
+  readonly #compiledPolicies = new Map<string, CompiledPolicy>();
+  /** slice key → uids it produced. */
+  readonly #sliceWorkloads = new Map<string, readonly string[]>();
+
+  readonly #dirtyPods = new Set<string>();
+  readonly #dirtyServices = new Set<string>();
+  readonly #dirtySlices = new Set<string>();
+  readonly #dirtyPolicies = new Set<string>();
+  readonly #dirtyPeers = new Set<string>();
+  #isNew = true;
+
+  constructor(context: CompileContext) {
+    this.#context = context;
+  }
+
+  get isDirty(): boolean {
+    return (
+      this.#isNew ||
+      this.#dirtyPods.size + this.#dirtyServices.size + this.#dirtySlices.size + this.#dirtyPolicies.size + this.#dirtyPeers.size > 0
+    );
+  }
+
+  /** What became of a policy at the last `flush`. */
+  policy(key: string): CompiledPolicy | undefined {
+    return this.#compiledPolicies.get(key);
+  }
+
+  upsert<K extends CompiledKind>(kind: K, object: CompiledKinds[K]): void {
+    this.#change(kind, objectKey(object), object);
+  }
+  remove(kind: CompiledKind, key: string): void {
+    this.#change(kind, key, undefined);
+  }
+
+  #change(kind: CompiledKind, key: string, object: CompiledKinds[CompiledKind] | undefined): void {
+    // `upsert` ties the object's type to its kind.
+    if (kind === 'Namespace') this.#namespaceChanged(key, object as Namespace | undefined);
+    else if (kind === 'Node') this.#nodeChanged(key, object as Node | undefined);
+    else if (kind === 'Pod') this.#podChanged(key, object as Pod | undefined);
+    else if (kind === 'Service') this.#serviceChanged(key, object as KubeService | undefined);
+    else if (kind === 'AuthorizationPolicy') this.#policyChanged(key, object as AuthorizationPolicy | undefined);
+    else if (kind === 'PeerAuthentication') this.#peerChanged(key, object as PeerAuthentication | undefined);
+    else {
+      this.#slices.set(key, object as EndpointSlice | undefined);
+      this.#dirtySlices.add(key);
+    }
+  }
+
+  #namespaceChanged(name: string, namespace: Namespace | undefined): void {
+    const before = namespaceInheritance(this.#namespaces.get(name));
+    if (namespace === undefined) this.#namespaces.delete(name);
+    else this.#namespaces.set(name, namespace);
+    if (before === namespaceInheritance(namespace)) return;
+    for (const key of this.#services.keysIn(name)) this.#dirtyServices.add(key);
+  }
+
+  #nodeChanged(name: string, node: Node | undefined): void {
+    const before = this.#nodes.get(name);
+    if (node === undefined) this.#nodes.delete(name);
+    else this.#nodes.set(name, node);
+    if (Bun.deepEquals(localityOf(before), localityOf(node))) return;
+    for (const key of this.#podsByNode.get(name) ?? []) this.#dirtyPods.add(key);
+  }
+
+  #podChanged(key: string, pod: Pod | undefined): void {
+    const before = this.#pods.set(key, pod);
+    this.#dirtyPods.add(key);
+    const from = before?.spec.nodeName;
+    const to = pod?.spec.nodeName;
+    if (from === to) return;
+    if (from) {
+      const keys = this.#podsByNode.get(from);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#podsByNode.delete(from);
+    }
+    if (to) {
+      const keys = this.#podsByNode.get(to) ?? new Set();
+      this.#podsByNode.set(to, keys.add(key));
+    }
+  }
+
+  #serviceChanged(key: string, service: KubeService | undefined): void {
+    const before = this.#services.set(key, service);
+    this.#dirtyServices.add(key);
+    const namespace = key.slice(0, key.indexOf('/'));
+    for (const pod of this.#pods.in(namespace)) {
+      if (
+        (before !== undefined && selectsPod(before, pod.metadata.labels)) ||
+        (service !== undefined && selectsPod(service, pod.metadata.labels))
+      )
+        this.#dirtyPods.add(objectKey(pod));
+    }
+    const name = key.slice(namespace.length + 1);
+    for (const slice of this.#slices.in(namespace))
+      if (slice.metadata.labels?.[SERVICE_NAME_LABEL] === name) this.#dirtySlices.add(objectKey(slice));
+  }
+
+  #policyChanged(key: string, policy: AuthorizationPolicy | undefined): void {
+    const before = this.#policies.set(key, policy);
+    this.#dirtyPolicies.add(key);
+    for (const version of [before, policy]) {
+      const labels = version?.spec?.selector?.matchLabels;
+      if (labels !== undefined && Object.keys(labels).length > 0) this.#markPods(version!.metadata.namespace ?? '', labels);
+    }
+  }
+
+  #peerChanged(key: string, policy: PeerAuthentication | undefined): void {
+    const before = this.#peers.set(key, policy);
+    this.#dirtyPeers.add(key);
+    for (const version of [before, policy]) {
+      if (version === undefined) continue;
+      const namespace = version.metadata.namespace ?? '';
+      const scope = peerScope(version, this.#context.rootNamespace);
+      if (scope === 'workload') this.#markPods(namespace, selectorOf(version)!, false);
+      else {
+        this.#markPods(namespace, {}, scope === 'mesh');
+        // Selector policies that inherit their mode are made of the wider one too.
+        for (const other of scope === 'mesh' ? this.#peers.all() : this.#peers.in(namespace)) this.#dirtyPeers.add(objectKey(other));
+      }
+    }
+  }
+
+  /** Pods with these labels in the namespace; the root namespace stands for all of them. */
+  #markPods(
+    namespace: string,
+    labels: Readonly<Record<string, string>>,
+    everywhere: boolean = namespace === this.#context.rootNamespace,
+  ): void {
+    for (const pod of everywhere ? this.#pods.all() : this.#pods.in(namespace))
+      if (hasLabels(pod, labels)) this.#dirtyPods.add(objectKey(pod));
+  }
+
+  flush(): CompiledChanges {
+    const addresses = new Map<string, NewResource | undefined>();
+    const authorizations = new Map<string, NewResource | undefined>();
+    const { rootNamespace } = this.#context;
+    if (this.#isNew) {
+      this.#isNew = false;
+      authorizations.set(`${rootNamespace}/${STATIC_STRICT}`, { value: encodeAuthorization(staticStrictPolicy(rootNamespace)) });
+    }
+    for (const key of this.#dirtyPolicies) this.#compilePolicy(key, authorizations);
+    for (const key of this.#dirtyPeers) this.#compilePeer(key, authorizations);
+    for (const key of this.#dirtyServices) this.#compileService(key, addresses);
+    for (const key of this.#dirtySlices) this.#compileSlice(key, addresses);
+    for (const key of this.#dirtyPods) this.#compilePod(key, addresses);
+    for (const dirty of [this.#dirtyPolicies, this.#dirtyPeers, this.#dirtyServices, this.#dirtySlices, this.#dirtyPods]) dirty.clear();
+    return { addresses, authorizations };
+  }
+
+  #compilePolicy(key: string, into: Map<string, NewResource | undefined>): void {
+    const policy = this.#policies.get(key);
+    if (policy === undefined) {
+      this.#compiledPolicies.delete(key);
+      into.set(key, undefined);
+      return;
+    }
+    const compiled = compileAuthorizationPolicy(policy, this.#context.rootNamespace);
+    this.#compiledPolicies.set(key, compiled);
+    into.set(key, compiled.authorization === undefined ? undefined : { value: encodeAuthorization(compiled.authorization) });
+  }
+
+  #compilePeer(key: string, into: Map<string, NewResource | undefined>): void {
+    const slash = key.indexOf('/');
+    const policy = this.#peers.get(key);
+    const name =
+      policy === undefined ? `${key.slice(0, slash)}/converted_peer_authentication_${key.slice(slash + 1)}` : convertedKey(policy);
+    const converted =
+      policy === undefined
+        ? undefined
+        : convertPortLevels(policy, this.#baseMode(policy.metadata.namespace ?? ''), this.#context.rootNamespace);
+    into.set(name, converted === undefined ? undefined : { value: encodeAuthorization(converted) });
+  }
+
+  #compileService(key: string, into: Map<string, NewResource | undefined>): void {
+    const slash = key.indexOf('/');
+    const namespace = key.slice(0, slash);
+    const service = this.#services.get(key);
+    const compiled = service && compileService(service, this.#namespaces.get(namespace), this.#context);
+    const name = serviceKey({ namespace, hostname: `${key.slice(slash + 1)}.${namespace}.svc.${this.#context.clusterDomain}` });
+    into.set(name, compiled && { value: encodeService(compiled), aliases: serviceAliases(compiled) });
+  }
+
+  #compileSlice(key: string, into: Map<string, NewResource | undefined>): void {
+    const slice = this.#slices.get(key);
+    const namespace = key.slice(0, key.indexOf('/'));
+    const serviceName = slice?.metadata.labels?.[SERVICE_NAME_LABEL];
+    const service = serviceName === undefined ? undefined : this.#services.get(`${namespace}/${serviceName}`);
+    const workloads = slice === undefined ? [] : compileSlice(slice, service, this.#context);
+    for (const uid of this.#sliceWorkloads.get(key) ?? []) into.set(uid, undefined);
+    for (const workload of workloads) into.set(workload.uid, workloadResource(workload));
+    if (workloads.length === 0) this.#sliceWorkloads.delete(key);
+    else
+      this.#sliceWorkloads.set(
+        key,
+        workloads.map((workload) => workload.uid),
+      );
+  }
+
+  #compilePod(key: string, into: Map<string, NewResource | undefined>): void {
+    const pod = this.#pods.get(key);
+    if (pod === undefined) {
+      const slash = key.indexOf('/');
+      into.set(
+        uidOfPod({ metadata: { namespace: key.slice(0, slash), name: key.slice(slash + 1) }, spec: { containers: [] } }, this.#context),
+        undefined,
+      );
+      return;
+    }
+    const namespace = pod.metadata.namespace ?? '';
+    const services: KubeService[] = [];
+    for (const service of this.#services.in(namespace)) if (selectsPod(service, pod.metadata.labels)) services.push(service);
+    const workload = compilePod(
+      pod,
+      { node: this.#nodes.get(pod.spec.nodeName ?? ''), services, policies: this.#policiesFor(pod) },
+      this.#context,
+    );
+    into.set(uidOfPod(pod, this.#context), workload && workloadResource(workload));
+  }
+
+  /** Keys of selector policies of the pod's namespace and the root namespace, with those made from PeerAuthentication; sorted. */
+  #policiesFor(pod: Pod): string[] {
+    const namespace = pod.metadata.namespace ?? '';
+    const { rootNamespace } = this.#context;
+    const keys: string[] = [];
+    for (const scope of namespace === rootNamespace ? [namespace] : [namespace, rootNamespace]) {
+      for (const policy of this.#policies.in(scope)) {
+        const compiled = this.#compiledPolicies.get(objectKey(policy));
+        if (compiled?.authorization !== undefined && compiled.selector !== undefined && hasLabels(pod, compiled.selector))
+          keys.push(policyKey(compiled.authorization));
+      }
+    }
+    let own: PeerAuthentication | undefined;
+    for (const policy of this.#peers.in(namespace)) {
+      const selector = selectorOf(policy);
+      if (selector !== undefined && hasLabels(pod, selector) && (own === undefined || byAge(policy, own) < 0)) own = policy;
+    }
+    keys.push(...peerPolicyKeys(own, this.#baseMode(namespace), rootNamespace));
+    return keys.sort();
+  }
+
+  #baseMode(namespace: string): 'STRICT' | 'PERMISSIVE' {
+    const { rootNamespace } = this.#context;
+    return baseMode(this.#widePolicy(rootNamespace), namespace === rootNamespace ? undefined : this.#widePolicy(namespace));
+  }
+
+  /** The oldest policy of a namespace without selector. */
+  #widePolicy(namespace: string): PeerAuthentication | undefined {
+    let oldest: PeerAuthentication | undefined;
+    for (const policy of this.#peers.in(namespace))
+      if (selectorOf(policy) === undefined && (oldest === undefined || byAge(policy, oldest) < 0)) oldest = policy;
+    return oldest;
+  }
+}
+
+const workloadResource = (workload: Workload): NewResource => ({
+  value: encodeWorkload(workload),
+  aliases: workloadAliases(workload),
+  links: [...workload.services.keys()],
+});
+
+function hasLabels(pod: Pod, wanted: Readonly<Record<string, string>>): boolean {
+  for (const key in wanted) if (pod.metadata.labels?.[key] !== wanted[key]) return false;
+  return true;
+}

@@ -1,0 +1,153 @@
+import type { Service as KubeService, Namespace, Pod } from '../../platform/kubernetes/index.ts';
+import {
+  type AppProtocol,
+  canonicalIp,
+  type IpFamilies,
+  type LoadBalancing,
+  type NetworkAddress,
+  type Service,
+  type ServicePort,
+} from '../wire.ts';
+
+/** What the whole compilation needs to know besides the objects. */
+export interface CompileContext {
+  readonly clusterId: string;
+  readonly trustDomain: string;
+  readonly rootNamespace: string;
+  readonly clusterDomain: string;
+  readonly network: string;
+}
+
+const DISTRIBUTION = 'networking.istio.io/traffic-distribution';
+
+export const serviceHostname = (service: KubeService, context: CompileContext): string =>
+  `${service.metadata.name}.${service.metadata.namespace}.svc.${context.clusterDomain}`;
+
+/** A Kubernetes Service as WDS knows it (4.6); undefined for those it leaves out. */
+export function compileService(service: KubeService, namespace: Namespace | undefined, context: CompileContext): Service | undefined {
+  const spec = service.spec ?? {};
+  if (spec.type === 'ExternalName') return undefined;
+  const loadBalancing = loadBalancingOf(service, namespace);
+  return {
+    name: service.metadata.name ?? '',
+    namespace: service.metadata.namespace ?? '',
+    hostname: serviceHostname(service, context),
+    vips: vipsOf(service, context),
+    ports: tcpPorts(service).map((port) => ({
+      servicePort: port.port,
+      targetPort: typeof port.targetPort === 'string' ? 0 : (port.targetPort ?? port.port),
+      appProtocol: appProtocolOf(port),
+    })),
+    subjectAltNames: [],
+    weightedWaypoints: [],
+    ...(loadBalancing !== undefined && { loadBalancing }),
+    ipFamilies: familiesOf(service),
+    canonical: true,
+    visibility: 'PUBLIC',
+  };
+}
+
+function vipsOf(service: KubeService, context: CompileContext): NetworkAddress[] {
+  const { clusterIP, clusterIPs } = service.spec ?? {};
+  const listed = clusterIPs !== undefined && clusterIPs.length > 0 ? clusterIPs : [clusterIP ?? ''];
+  const vips: NetworkAddress[] = [];
+  for (const text of listed) {
+    const address = text === '' || text === 'None' ? undefined : canonicalIp(text);
+    if (address !== undefined) vips.push({ network: context.network, address });
+  }
+  return vips;
+}
+
+type KubePort = NonNullable<NonNullable<KubeService['spec']>['ports']>[number];
+
+const tcpPorts = (service: KubeService): KubePort[] => (service.spec?.ports ?? []).filter((port) => (port.protocol ?? 'TCP') === 'TCP');
+
+const PROTOCOLS: Readonly<Record<string, AppProtocol>> = {
+  http: 'HTTP11',
+  'http/1.1': 'HTTP11',
+  'kubernetes.io/ws': 'HTTP11',
+  'kubernetes.io/wss': 'TLS',
+  http2: 'HTTP2',
+  'kubernetes.io/h2c': 'HTTP2',
+  grpc: 'GRPC',
+  'grpc-web': 'GRPC',
+  tcp: 'TCP',
+  mongo: 'TCP',
+  mysql: 'TCP',
+  redis: 'TCP',
+  https: 'TLS',
+  tls: 'TLS',
+};
+
+/** `appProtocol`, else the port's name up to its first hyphen (`grpc-web` counts whole). */
+function appProtocolOf(port: { name?: string; appProtocol?: string }): AppProtocol {
+  if (port.appProtocol !== undefined && port.appProtocol !== '') return PROTOCOLS[port.appProtocol.toLowerCase()] ?? 'UNKNOWN';
+  const name = (port.name ?? '').toLowerCase();
+  return PROTOCOLS[name.startsWith('grpc-web') ? 'grpc-web' : (name.split('-')[0] ?? '')] ?? 'UNKNOWN';
+}
+
+function familiesOf(service: KubeService): IpFamilies {
+  const families = service.spec?.ipFamilies ?? [];
+  if (families.length === 2) return 'DUAL';
+  if (families[0] === 'IPv4') return 'IPV4_ONLY';
+  return families[0] === 'IPv6' ? 'IPV6_ONLY' : 'AUTOMATIC';
+}
+
+function loadBalancingOf(service: KubeService, namespace: Namespace | undefined): LoadBalancing | undefined {
+  const spec = service.spec ?? {};
+  const healthPolicy = spec.publishNotReadyAddresses === true ? 'ALLOW_ALL' : 'ONLY_HEALTHY';
+  if (spec.internalTrafficPolicy === 'Local') return { routingPreference: ['NODE'], mode: 'STRICT', healthPolicy };
+  const distribution =
+    spec.trafficDistribution ?? service.metadata.annotations?.[DISTRIBUTION] ?? namespace?.metadata.annotations?.[DISTRIBUTION];
+  if (distribution === 'PreferClose' || distribution === 'PreferSameZone')
+    return { routingPreference: ['NETWORK', 'REGION', 'ZONE'], mode: 'FAILOVER', healthPolicy };
+  if (distribution === 'PreferSameNode')
+    return { routingPreference: ['NETWORK', 'REGION', 'ZONE', 'SUBZONE', 'NODE'], mode: 'FAILOVER', healthPolicy };
+  return healthPolicy === 'ALLOW_ALL' ? { routingPreference: [], mode: 'UNSPECIFIED', healthPolicy } : undefined;
+}
+
+/** Namespace annotations a Service inherits; when they do not change, its services need no work. */
+export const namespaceInheritance = (namespace: Namespace | undefined): string => namespace?.metadata.annotations?.[DISTRIBUTION] ?? '';
+
+/** Whether a Service with a selector picks pods with these labels (an empty selector picks none). */
+export function selectsPod(service: KubeService, labels: Readonly<Record<string, string>> | undefined): boolean {
+  const selector = service.spec?.selector;
+  if (selector === undefined || service.spec?.type === 'ExternalName') return false;
+  let isEmpty = true;
+  for (const key in selector) {
+    isEmpty = false;
+    if (labels?.[key] !== selector[key]) return false;
+  }
+  return !isEmpty;
+}
+
+/** The Service's ports as this pod serves them; a named port the pod does not have is left out. */
+export function portsOnPod(service: KubeService, pod: Pod): ServicePort[] {
+  const ports: ServicePort[] = [];
+  for (const port of tcpPorts(service)) {
+    const targetPort = typeof port.targetPort === 'string' ? namedPort(pod, port.targetPort) : (port.targetPort ?? port.port);
+    if (targetPort !== undefined) ports.push({ servicePort: port.port, targetPort, appProtocol: appProtocolOf(port) });
+  }
+  return ports;
+}
+
+function namedPort(pod: Pod, name: string): number | undefined {
+  if (/^\d+$/.test(name)) return Number(name);
+  for (const container of pod.spec.containers) {
+    for (const port of container.ports ?? []) if (port.name === name && (port.protocol ?? 'TCP') === 'TCP') return port.containerPort;
+  }
+  return undefined;
+}
+
+/** The Service's ports at an address that no pod stands for, by port name from the slice. */
+export function portsOnSlice(
+  service: KubeService,
+  slicePorts: readonly { readonly name?: string; readonly port?: number }[],
+): ServicePort[] {
+  const ports: ServicePort[] = [];
+  for (const port of tcpPorts(service)) {
+    const targetPort = slicePorts.find((candidate) => (candidate.name ?? '') === (port.name ?? ''))?.port;
+    if (targetPort !== undefined) ports.push({ servicePort: port.port, targetPort, appProtocol: appProtocolOf(port) });
+  }
+  return ports;
+}

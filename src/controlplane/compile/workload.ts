@@ -1,0 +1,140 @@
+import type { EndpointSlice, Service as KubeService, Node, Pod } from '../../platform/kubernetes/index.ts';
+import { canonicalIp, type Locality, podUid, type ServicePort, serviceKey, type Workload } from '../wire.ts';
+import { type CompileContext, portsOnPod, portsOnSlice, serviceHostname } from './service.ts';
+
+const REDIRECTION = 'ambient.istio.io/redirection';
+const TUNNEL_LABEL = 'networking.istio.io/tunnel';
+const NETWORK_LABEL = 'topology.istio.io/network';
+const NO_LOCALITY: Locality = { region: '', zone: '', subzone: '' };
+
+/** What a pod's workload is made of besides the pod. */
+export interface PodSurroundings {
+  readonly node: Node | undefined;
+  /** The Services of its namespace that select it. */
+  readonly services: readonly KubeService[];
+  /** Keys of the policies that apply to it by selector, sorted. */
+  readonly policies: readonly string[];
+}
+
+export const uidOfPod = (pod: Pod, context: CompileContext): string =>
+  podUid(context.clusterId, pod.metadata.namespace ?? '', pod.metadata.name ?? '');
+
+/** A pod as WDS knows it (4.6); undefined while it has no address and once it has ended. */
+export function compilePod(pod: Pod, around: PodSurroundings, context: CompileContext): Workload | undefined {
+  const { metadata, spec, status } = pod;
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;
+  const addresses = addressesOf(pod);
+  if (addresses.length === 0) return undefined;
+  const labels = metadata.labels ?? {};
+  const nativeTunnel = (labels[TUNNEL_LABEL] ?? '').split(',').some((item) => item.trim() === 'http');
+  const isCaptured = metadata.annotations?.[REDIRECTION] === 'enabled';
+  const isReady =
+    metadata.deletionTimestamp === undefined &&
+    status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true;
+  const workloadName = workloadNameOf(pod);
+  const services = new Map<string, readonly ServicePort[]>();
+  for (const service of [...around.services].sort((a, b) => compare(a.metadata.name ?? '', b.metadata.name ?? ''))) {
+    services.set(
+      serviceKey({ namespace: service.metadata.namespace ?? '', hostname: serviceHostname(service, context) }),
+      portsOnPod(service, pod),
+    );
+  }
+  return {
+    uid: uidOfPod(pod, context),
+    name: metadata.name ?? '',
+    namespace: metadata.namespace ?? '',
+    addresses,
+    hostname: '',
+    network: labels[NETWORK_LABEL] ?? context.network,
+    tunnelProtocol: nativeTunnel || isCaptured ? 'HBONE' : 'NONE',
+    trustDomain: context.trustDomain,
+    serviceAccount: spec.serviceAccountName || 'default',
+    node: spec.nodeName ?? '',
+    canonicalName: labels['service.istio.io/canonical-name'] ?? labels['app.kubernetes.io/name'] ?? labels['app'] ?? workloadName,
+    canonicalRevision:
+      labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels['version'] ?? 'latest',
+    workloadType: 'POD', // as istiod: the name below is the controller's
+    workloadName,
+    nativeTunnel,
+    authorizationPolicies: around.policies,
+    status: isReady ? 'HEALTHY' : 'UNHEALTHY',
+    clusterId: context.clusterId,
+    services,
+    locality: localityOf(around.node),
+    networkMode: spec.hostNetwork === true ? 'HOST_NETWORK' : 'STANDARD',
+    capacity: 1,
+  };
+}
+
+function addressesOf(pod: Pod): string[] {
+  const listed = pod.status?.podIPs?.map((entry) => entry.ip ?? '') ?? [];
+  const texts = listed.length > 0 ? listed : [pod.status?.podIP ?? ''];
+  return texts.flatMap((text) => (text === '' ? [] : (canonicalIp(text) ?? [])));
+}
+
+/** The Deployment, CronJob or other controller behind the pod, else its own name. */
+function workloadNameOf(pod: Pod): string {
+  const owner = pod.metadata.ownerReferences?.find((reference) => reference.controller === true);
+  if (owner === undefined) return pod.metadata.name ?? '';
+  const hash = pod.metadata.labels?.['pod-template-hash'];
+  if (owner.kind === 'ReplicaSet' && hash !== undefined && owner.name.endsWith(`-${hash}`)) return owner.name.slice(0, -hash.length - 1);
+  // CronJobs name their Jobs after the scheduled minute.
+  if (owner.kind === 'Job' && /-\d{8,10}$/.test(owner.name)) return owner.name.replace(/-\d{8,10}$/, '');
+  return owner.name;
+}
+
+export function localityOf(node: Node | undefined): Locality {
+  const labels = node?.metadata.labels;
+  if (labels === undefined) return NO_LOCALITY;
+  return {
+    region: labels['topology.kubernetes.io/region'] ?? '',
+    zone: labels['topology.kubernetes.io/zone'] ?? '',
+    subzone: labels['topology.istio.io/subzone'] ?? '',
+  };
+}
+
+/** Addresses of a slice that no pod stands for, as workloads (4.6); by address. */
+export function compileSlice(slice: EndpointSlice, service: KubeService | undefined, context: CompileContext): Workload[] {
+  if (service === undefined || slice.addressType === 'FQDN') return [];
+  const namespace = slice.metadata.namespace ?? '';
+  const name = slice.metadata.name ?? '';
+  const services = new Map([
+    [serviceKey({ namespace, hostname: serviceHostname(service, context) }), portsOnSlice(service, slice.ports ?? [])],
+  ]);
+  const workloads = new Map<string, Workload>();
+  for (const endpoint of slice.endpoints ?? []) {
+    if (endpoint.targetRef?.kind === 'Pod') continue;
+    for (const text of endpoint.addresses) {
+      const address = canonicalIp(text);
+      if (address === undefined) continue;
+      const uid = `${context.clusterId}/discovery.k8s.io/EndpointSlice/${namespace}/${name}/${address}`;
+      workloads.set(uid, {
+        uid,
+        name,
+        namespace,
+        addresses: [address],
+        hostname: '',
+        network: context.network,
+        tunnelProtocol: 'NONE',
+        trustDomain: context.trustDomain,
+        serviceAccount: 'default',
+        node: '',
+        canonicalName: service.metadata.name ?? '',
+        canonicalRevision: 'latest',
+        workloadType: 'POD',
+        workloadName: name,
+        nativeTunnel: false,
+        authorizationPolicies: [],
+        status: endpoint.conditions?.ready === false ? 'UNHEALTHY' : 'HEALTHY',
+        clusterId: context.clusterId,
+        services,
+        locality: NO_LOCALITY,
+        networkMode: 'HOST_NETWORK',
+        capacity: 1,
+      });
+    }
+  }
+  return [...workloads.values()];
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

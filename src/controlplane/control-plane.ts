@@ -1,0 +1,347 @@
+import * as grpc from '@grpc/grpc-js';
+import {
+  type AuthorizationPolicy,
+  AuthorizationPolicyKind,
+  type ConfigMap,
+  ConfigMapKind,
+  EndpointSliceKind,
+  Informer,
+  type KubeClient,
+  type KubeObject,
+  type Namespace,
+  NamespaceKind,
+  NodeKind,
+  objectKey,
+  type PeerAuthentication,
+  PeerAuthenticationKind,
+  type Pod,
+  PodKind,
+  type Resource,
+  type Secret,
+  SecretKind,
+  ServiceKind,
+} from '../platform/kubernetes/index.ts';
+import type { Logger, Logging } from '../platform/telemetry/index.ts';
+import { Authenticator } from './ca/authenticate.ts';
+import type { Authority } from './ca/authority.ts';
+import { PodIndex } from './ca/pods.ts';
+import { publishRoot, ROOT_CONFIG_MAP } from './ca/root-config-maps.ts';
+import { certificateService } from './ca/service.ts';
+import { ServingCredentials, servingNames } from './ca/serving.ts';
+import { loadAuthority, PLUGIN_SECRET, ROOT_SECRET } from './ca/store.ts';
+import { type CompiledKind, type CompiledKinds, MeshCompiler } from './compile/compiler.ts';
+import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService } from './compile/slim.ts';
+import type { ControlPlaneConfig } from './config.ts';
+import { answerDebug } from './debug.ts';
+import { ControlPlaneMetrics, shortType } from './metrics.ts';
+import { Batch } from './scheduler.ts';
+import { writeStatus } from './status/writer.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './wire.ts';
+import { DiscoveryServer } from './xds/server.ts';
+import { type NewResource, ResourceStore } from './xds/store.ts';
+
+/** Long enough to compile a rollout's burst once, short against what a push costs. */
+const COMPILE_DELAY_MS = 3;
+/** Conditions are for people; acknowledgements of many proxies are written together. */
+const STATUS_DELAY_MS = 100;
+const ROOT_DELAY_MS = 20;
+/** A request with every name of a large mesh in `initial_resource_versions`. */
+const RECEIVE_LIMIT = 64 * 1024 * 1024;
+
+/** istiod's job in one object: watch, compile, push, sign, report. */
+export class ControlPlane {
+  readonly metrics = new ControlPlaneMetrics();
+  readonly addresses = new ResourceStore(ADDRESS_TYPE);
+  readonly authorizations = new ResourceStore(AUTHORIZATION_TYPE);
+  readonly discovery: DiscoveryServer;
+  readonly #config: ControlPlaneConfig;
+  readonly #client: KubeClient;
+  readonly #log: Logger;
+  readonly #abort = new AbortController();
+  readonly #compiler: MeshCompiler;
+  readonly #pods = new PodIndex();
+  readonly #authenticator: Authenticator;
+  readonly #serving = new ServingCredentials();
+  readonly #informers: Informer<KubeObject>[] = [];
+  readonly #namespaces: Informer<Namespace>;
+  readonly #configMaps: Informer<ConfigMap>;
+  readonly #policies: Informer<AuthorizationPolicy>;
+  readonly #peers: Informer<PeerAuthentication>;
+  readonly #compile: Batch;
+  readonly #status: Batch;
+  readonly #root: Batch;
+  readonly #authorityChange: Batch;
+  #authority: Authority | undefined;
+  #isReady = false;
+  #firstChangeAt = 0;
+  #grpc: grpc.Server | undefined;
+  #http: Bun.Server<undefined>[] = [];
+
+  constructor(config: ControlPlaneConfig, client: KubeClient, logging: Logging) {
+    this.#config = config;
+    this.#client = client;
+    this.#log = logging.logger('controlplane');
+    this.#compiler = new MeshCompiler(config);
+    this.#authenticator = new Authenticator(client);
+    const failed = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
+    this.#compile = new Batch(COMPILE_DELAY_MS, () => this.#compileNow(), failed('compilation failed'));
+    this.#status = new Batch(STATUS_DELAY_MS, () => this.#writeStatus(), failed('status conditions were not written'));
+    this.#root = new Batch(ROOT_DELAY_MS, () => this.#publishRoot(), failed('the root certificate was not published'));
+    this.#authorityChange = new Batch(
+      ROOT_DELAY_MS,
+      () => this.#useAuthority(),
+      failed('the changed CA secret is not used, the CA before it stays in force'),
+    );
+    this.discovery = new DiscoveryServer([this.addresses, this.authorizations], this.#authenticator, logging.logger('controlplane::xds'), {
+      onConnect: () => this.#connectionsChanged(),
+      onDisconnect: (connection) => {
+        this.#connectionsChanged();
+        this.#log.info(`proxy ${connection.proxy} disconnected`);
+      },
+      onReceived: () => this.#status.request(),
+      onSent: (_connection, typeUrl, _resources, size) => {
+        this.metrics.pushes.labels({ type: shortType(typeUrl) }).inc();
+        this.metrics.configSize.labels({ type: shortType(typeUrl) }).observe(size);
+        if (this.#firstChangeAt > 0) this.metrics.convergence.observe((performance.now() - this.#firstChangeAt) / 1000);
+      },
+      onRejected: (connection, typeUrl, reason) => {
+        this.metrics.rejects.labels({ type: shortType(typeUrl) }).inc();
+        this.#log.warn(`proxy ${connection.proxy} rejected resources: ${reason}`, { type: typeUrl });
+      },
+    });
+    this.#watchPods();
+    this.#namespaces = this.#watch('Namespace', NamespaceKind, slimNamespace);
+    this.#namespaces.addHandlers({ onAdd: () => this.#root.request(), onUpdate: () => this.#root.request() });
+    this.#watch('Node', NodeKind, slimNode);
+    this.#watch('Service', ServiceKind, slimService);
+    this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
+    this.#policies = this.#watch('AuthorizationPolicy', AuthorizationPolicyKind, withoutManagedFields, true);
+    this.#peers = this.#watch('PeerAuthentication', PeerAuthenticationKind, withoutManagedFields, true);
+    this.#configMaps = this.#informer(ConfigMapKind, withoutManagedFields, { fieldSelector: `metadata.name=${ROOT_CONFIG_MAP}` });
+    this.#configMaps.addHandlers({ onUpdate: () => this.#root.request(), onDelete: () => this.#root.request() });
+    for (const name of [PLUGIN_SECRET, ROOT_SECRET]) {
+      const secrets = this.#informer<Secret>(SecretKind, withoutManagedFields, {
+        namespace: config.rootNamespace,
+        fieldSelector: `metadata.name=${name}`,
+      });
+      const changed = () => this.#authorityChange.request();
+      secrets.addHandlers({ onAdd: changed, onUpdate: changed, onDelete: changed });
+    }
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+  get rootPem(): string {
+    return this.#authority?.rootPem ?? '';
+  }
+  /** The gRPC port in use, once started. */
+  xdsPort = 0;
+  /** The debug port in use, once started. */
+  httpPort = 0;
+
+  /** Loads or makes the CA, listens, watches; resolves when listening. Streams wait for the first compilation. */
+  async start(): Promise<void> {
+    await this.#useAuthority();
+    await this.#listen();
+    for (const informer of this.#informers) informer.start();
+    void Promise.all(this.#informers.map((informer) => informer.synced)).then(
+      () => this.#open(),
+      () => {}, // stopped before it was ready
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('the control plane is stopping'));
+    for (const batch of [this.#compile, this.#status, this.#root, this.#authorityChange]) batch.stop();
+    this.#serving.stop();
+    for (const server of this.#http) await server.stop(true);
+    this.#grpc?.forceShutdown();
+  }
+
+  #informer<T extends KubeObject>(
+    resource: Resource<T>,
+    transform: (object: T) => T,
+    scope: { namespace?: string; fieldSelector?: string; optional?: boolean } = {},
+  ): Informer<T> {
+    const informer = new Informer<T>(this.#client, resource, {
+      ...scope,
+      signal: this.#abort.signal,
+      transform,
+      onError: (error, delayMs) => this.#log.warn(`watching ${resource.plural}: ${error.message}`, { retry_ms: Math.round(delayMs) }),
+    });
+    this.#informers.push(informer as unknown as Informer<KubeObject>); // only started and awaited there
+    return informer;
+  }
+
+  #watch<K extends CompiledKind>(
+    kind: K,
+    resource: Resource<CompiledKinds[K]>,
+    transform: (object: CompiledKinds[K]) => CompiledKinds[K],
+    optional = false,
+  ): Informer<CompiledKinds[K]> {
+    const changed = (event: string) => {
+      this.metrics.events.labels({ type: kind, event }).inc();
+      if (this.#isReady) this.#compile.request();
+    };
+    return this.#informer<CompiledKinds[K]>(resource, transform, { optional }).addHandlers({
+      onAdd: (object) => {
+        this.#compiler.upsert(kind, object);
+        changed('add');
+      },
+      onUpdate: (object) => {
+        this.#compiler.upsert(kind, object);
+        changed('update');
+      },
+      onDelete: (object) => {
+        this.#compiler.remove(kind, objectKey(object));
+        changed('delete');
+      },
+    });
+  }
+
+  #watchPods(): void {
+    const upsert = (pod: Pod) => this.#pods.upsert(pod);
+    this.#watch('Pod', PodKind, slimPod).addHandlers({
+      onAdd: upsert,
+      onUpdate: upsert,
+      onDelete: (pod) => this.#pods.remove(objectKey(pod)),
+    });
+  }
+
+  #open(): void {
+    this.#compileNow();
+    this.#isReady = true;
+    this.discovery.open();
+    this.#root.request();
+    this.#status.request();
+    this.#log.info('ready', { addresses: this.addresses.size, policies: this.authorizations.size });
+    if (this.#compiler.isDirty) this.#compile.request();
+  }
+
+  #compileNow(): void {
+    if (!this.#compiler.isDirty) return;
+    const started = performance.now();
+    const { addresses, authorizations } = this.#compiler.flush();
+    // A new policy reaches proxies before the workloads that name it, and leaves after them: never a moment without it.
+    const added = new Map<string, NewResource | undefined>();
+    const removed = new Map<string, NewResource | undefined>();
+    for (const [name, resource] of authorizations) (resource === undefined ? removed : added).set(name, resource);
+    this.#firstChangeAt = started;
+    let changes = this.authorizations.apply(added).length;
+    if (changes > 0) this.discovery.pushAll();
+    const moved = this.addresses.apply(addresses).length;
+    if (moved > 0) this.discovery.pushAll();
+    changes += moved + this.authorizations.apply(removed).length;
+    this.discovery.pushAll();
+    this.#firstChangeAt = 0;
+    this.metrics.compileTime.observe((performance.now() - started) / 1000);
+    for (const store of [this.addresses, this.authorizations])
+      this.metrics.resources.labels({ type: shortType(store.typeUrl) }).set(store.size);
+    if (this.#isReady) this.#status.request();
+    this.#log.debug(`compiled ${changes} changed resources`);
+  }
+
+  #connectionsChanged(): void {
+    this.metrics.connected.labels({ version: 'lateen' }).set(this.discovery.connections.size);
+    this.#status.request();
+  }
+
+  async #writeStatus(): Promise<void> {
+    if (!this.#isReady) return;
+    await writeStatus({
+      client: this.#client,
+      compiler: this.#compiler,
+      authorizations: this.authorizations,
+      connections: () => this.discovery.connections,
+      policies: this.#policies,
+      peers: this.#peers,
+      rootNamespace: this.#config.rootNamespace,
+      onWrite: (result, error) => {
+        this.metrics.statusWrites.labels({ result }).inc();
+        if (result === 'failed') this.#log.warn(`a status condition was not written: ${error?.message ?? ''}`);
+      },
+    });
+  }
+
+  async #publishRoot(): Promise<void> {
+    if (!this.#isReady || this.#authority === undefined) return;
+    await publishRoot(this.#client, this.#authority.rootPem, this.#namespaces, this.#configMaps, (error) => {
+      this.#log.warn(`the root certificate was not published: ${error.message}`);
+      setTimeout(() => this.#root.request(), 1000).unref();
+    });
+  }
+
+  /** Loads the CA; when it is another one than before, the serving certificate and the published root follow. */
+  async #useAuthority(): Promise<void> {
+    const { authority, source } = await loadAuthority(this.#client, this.#config.rootNamespace, this.#config.trustDomain);
+    if (this.#authority !== undefined && Bun.deepEquals(this.#authority.material, authority.material)) return;
+    this.#authority = authority;
+    this.metrics.rootExpiry.set(Math.floor(authority.notAfter.getTime() / 1000));
+    const names = servingNames(this.#config.rootNamespace, this.#config.clusterDomain, this.#config.extraServerNames);
+    const renew = () => this.#serving.renew(this.#authority!, names);
+    await renew();
+    this.#serving.keepFresh(renew, (error) => this.#log.error(`the serving certificate was not renewed: ${error.message}`));
+    this.#log.info(`signing with the CA of Secret ${this.#config.rootNamespace}/${source}`, { expires: authority.notAfter.toISOString() });
+    this.#root.request();
+  }
+
+  async #listen(): Promise<void> {
+    const { bindAddress, xdsPort, httpPort, monitoringPort } = this.#config;
+    const server = new grpc.Server({
+      'grpc.max_receive_message_length': RECEIVE_LIMIT,
+      'grpc.keepalive_time_ms': 30_000,
+      'grpc.keepalive_timeout_ms': 10_000,
+    });
+    const ca = certificateService({
+      authenticator: this.#authenticator,
+      authority: () => this.#authority!,
+      pods: this.#pods,
+      rules: this.#config,
+      defaultTtlSeconds: this.#config.defaultCertTtlSeconds,
+      maxTtlSeconds: this.#config.maxCertTtlSeconds,
+      log: this.#log,
+      onResult: (code) => {
+        this.metrics.csrs.inc();
+        if (code === 'OK') this.metrics.certificates.inc();
+        else this.metrics.certificateErrors.labels({ code }).inc();
+      },
+    });
+    const xds = this.discovery.service();
+    server.addService(ca.definition, ca.implementation);
+    server.addService(xds.definition, xds.implementation);
+    const host = bindAddress.includes(':') ? `[${bindAddress}]` : bindAddress;
+    this.xdsPort = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`${host}:${xdsPort}`, this.#serving, (error, port) =>
+        error === null
+          ? resolve(port)
+          : reject(
+              new Error(
+                `port ${xdsPort} of ${bindAddress} cannot be used: ${error.message}. Set XDS_PORT or stop the program that holds it.`,
+              ),
+            ),
+      );
+    });
+    this.#grpc = server;
+    const fetch = (request: Request) =>
+      answerDebug(request, {
+        isReady: () => this.#isReady,
+        waitingFor: () =>
+          this.#informers
+            .filter((informer) => !informer.isSynced)
+            .map((informer) => informer.resource.plural)
+            .join(', ') || 'the first compilation',
+        connections: () => this.discovery.connections,
+        stores: [this.addresses, this.authorizations],
+        config: { ...this.#config, trustedNodeAccounts: [...this.#config.trustedNodeAccounts] },
+        metrics: this.metrics,
+      });
+    this.#http = [httpPort, monitoringPort].map((port) => Bun.serve({ hostname: bindAddress, port, fetch }));
+    this.httpPort = this.#http[0]!.port ?? 0;
+  }
+}
+
+function withoutManagedFields<T extends KubeObject>(object: T): T {
+  if (object.metadata?.managedFields !== undefined) delete object.metadata.managedFields;
+  return object;
+}

@@ -1,0 +1,89 @@
+import { metricsResponse } from '../platform/telemetry/index.ts';
+import type { ControlPlaneMetrics } from './metrics.ts';
+import type { Connection } from './xds/connection.ts';
+import type { ResourceStore } from './xds/store.ts';
+
+export interface DebugSources {
+  readonly isReady: () => boolean;
+  /** Why not, for the answer of `/ready`. */
+  readonly waitingFor: () => string;
+  readonly connections: () => Iterable<Connection>;
+  readonly stores: readonly ResourceStore[];
+  readonly config: unknown;
+  readonly metrics: ControlPlaneMetrics;
+}
+
+/** What `/debug/syncz` says about a connected proxy. */
+export interface SyncStatus {
+  readonly proxy: string;
+  readonly connection: string;
+  readonly node: string;
+  readonly connectedAt: string;
+  readonly types: Readonly<
+    Record<
+      string,
+      {
+        readonly wildcard: boolean;
+        readonly subscribed: number;
+        readonly nonce: string;
+        readonly synced: boolean;
+        readonly acknowledged: number;
+        readonly current: number;
+        readonly rejected: Readonly<Record<string, string>>;
+      }
+    >
+  >;
+}
+
+export function syncStatus(connections: Iterable<Connection>, stores: readonly ResourceStore[]): SyncStatus[] {
+  const generations = new Map(stores.map((store) => [store.typeUrl, store.generation]));
+  return [...connections].map((connection) => ({
+    proxy: connection.proxy,
+    connection: connection.id,
+    node: connection.nodeName,
+    connectedAt: new Date(connection.connectedAt).toISOString(),
+    types: Object.fromEntries(
+      [...connection.subscriptions].map(([typeUrl, subscription]) => {
+        const current = generations.get(typeUrl) ?? 0;
+        return [
+          typeUrl,
+          {
+            wildcard: subscription.isWildcard,
+            subscribed: subscription.subscribed,
+            nonce: subscription.lastNonce,
+            synced: subscription.acknowledged === current,
+            acknowledged: subscription.acknowledged,
+            current,
+            rejected: Object.fromEntries(subscription.rejected),
+          },
+        ];
+      }),
+    ),
+  }));
+}
+
+/** `/ready`, `/debug/syncz`, `/debug/configz`, `/metrics`. */
+export function answerDebug(request: Request, sources: DebugSources): Response {
+  const { pathname } = new URL(request.url);
+  if (request.method !== 'GET' && request.method !== 'HEAD') return new Response('only GET is served here\n', { status: 405 });
+  switch (pathname) {
+    case '/ready':
+      return sources.isReady() ? new Response('ok\n') : new Response(`waiting for ${sources.waitingFor()}\n`, { status: 503 });
+    case '/debug/syncz':
+      return Response.json(syncStatus(sources.connections(), sources.stores));
+    case '/debug/configz':
+      return Response.json({
+        config: sources.config,
+        resources: Object.fromEntries(
+          sources.stores.map((store) => [
+            store.typeUrl,
+            Object.fromEntries([...store.all()].map((resource) => [resource.name, resource.version])),
+          ]),
+        ),
+      });
+    case '/metrics':
+      return metricsResponse(sources.metrics.registry, request);
+    default:
+      return new Response('not found; try /ready, /debug/syncz, /debug/configz or /metrics\n', { status: 404 });
+  }
+}

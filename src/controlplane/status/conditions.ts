@@ -1,0 +1,109 @@
+import type { AuthorizationPolicy, PeerAuthentication } from '../../platform/kubernetes/index.ts';
+import type { CompiledPolicy, PolicyCondition } from '../compile/authorization-policy.ts';
+
+/** One proxy's view of one policy. */
+export interface ProxyState {
+  readonly proxy: string;
+  readonly state: 'acknowledged' | 'pending' | 'rejected';
+  readonly reason?: string;
+}
+
+export interface WantedCondition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Names listed in a message before "and N more". */
+const NAMES_LIMIT = 5;
+const REASON_LIMIT = 300;
+
+/** Conditions of an AuthorizationPolicy: what of it can be enforced, and which proxies have it. */
+export function authorizationConditions(compiled: CompiledPolicy, proxies: readonly ProxyState[]): WantedCondition[] {
+  const wanted: WantedCondition[] = [compiled.condition satisfies PolicyCondition];
+  if (compiled.authorization !== undefined) wanted.push(syncedCondition(proxies));
+  return wanted;
+}
+
+/** Conditions of a PeerAuthentication: all of its modes are enforced by ztunnel, except what 3.6 cannot express. */
+export function peerConditions(
+  policy: PeerAuthentication,
+  rootNamespace: string,
+  proxies: readonly ProxyState[] | undefined,
+): WantedCondition[] {
+  const spec = policy.spec ?? {};
+  const hasSelector = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
+  const ignored: string[] = [];
+  if (Object.keys(spec.portLevelMtls ?? {}).length > 0 && !hasSelector) ignored.push('portLevelMtls is ignored: it needs a selector');
+  else if (Object.keys(spec.portLevelMtls ?? {}).length > 0 && policy.metadata.namespace === rootNamespace)
+    ignored.push(`portLevelMtls is ignored in the root namespace ${rootNamespace}`);
+  const modes = [spec.mtls?.mode, ...Object.values(spec.portLevelMtls ?? {}).map((mtls) => mtls?.mode)];
+  if (modes.includes('DISABLE')) ignored.push('ztunnel treats DISABLE as PERMISSIVE');
+  const accepted: WantedCondition =
+    ignored.length === 0
+      ? { type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted', message: 'attached to ztunnel' }
+      : { type: 'ZtunnelAccepted', status: 'True', reason: 'UnsupportedValue', message: ignored.join('; ') };
+  return proxies === undefined ? [accepted] : [accepted, syncedCondition(proxies)];
+}
+
+/** Which proxies have the object's current content. */
+export function syncedCondition(proxies: readonly ProxyState[]): WantedCondition {
+  const type = 'ZtunnelSynced';
+  const rejected = proxies.filter((proxy) => proxy.state === 'rejected');
+  if (rejected.length > 0) {
+    const shown = rejected.slice(0, NAMES_LIMIT).map((proxy) => `${proxy.proxy}: ${(proxy.reason ?? '').slice(0, REASON_LIMIT)}`);
+    return {
+      type,
+      status: 'False',
+      reason: 'Rejected',
+      message: `rejected by ${rejected.length} of ${proxies.length} ztunnels (${shown.join('; ')}${more(rejected.length)})`,
+    };
+  }
+  const pending = proxies.filter((proxy) => proxy.state === 'pending');
+  if (pending.length > 0) {
+    const names = pending.slice(0, NAMES_LIMIT).map((proxy) => proxy.proxy);
+    return {
+      type,
+      status: 'False',
+      reason: 'Pending',
+      message: `waiting for ${pending.length} of ${proxies.length} ztunnels (${names.join(', ')}${more(pending.length)})`,
+    };
+  }
+  if (proxies.length === 0) return { type, status: 'Unknown', reason: 'NoProxies', message: 'no ztunnel is connected' };
+  const names = proxies.slice(0, NAMES_LIMIT).map((proxy) => proxy.proxy);
+  return {
+    type,
+    status: 'True',
+    reason: 'Acknowledged',
+    message: `acknowledged by ${proxies.length} of ${proxies.length} ztunnels (${names.join(', ')}${more(proxies.length)})`,
+  };
+}
+
+const more = (count: number): string => (count > NAMES_LIMIT ? ` and ${count - NAMES_LIMIT} more` : '');
+
+type Conditions = NonNullable<NonNullable<AuthorizationPolicy['status']>['conditions']>;
+
+/** Our condition types; everybody else's stay as they are. */
+const OWNED = new Set(['ZtunnelAccepted', 'ZtunnelSynced', 'WaypointAccepted']);
+
+/** The whole new condition list, or undefined when the object already says so. */
+export function mergeConditions(
+  current: Conditions | undefined,
+  wanted: readonly WantedCondition[],
+  generation: number,
+  now: string,
+): Conditions | undefined {
+  const before = current ?? [];
+  const foreign = before.filter((condition) => !OWNED.has(condition.type));
+  const ours = wanted.map((condition) => {
+    const old = before.find((candidate) => candidate.type === condition.type);
+    return {
+      ...condition,
+      observedGeneration: generation,
+      lastTransitionTime: old?.status === condition.status && old.lastTransitionTime !== undefined ? old.lastTransitionTime : now,
+    };
+  });
+  const merged = [...foreign, ...ours];
+  return Bun.deepEquals(merged, before) ? undefined : merged;
+}

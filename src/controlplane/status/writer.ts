@@ -1,0 +1,107 @@
+import {
+  type AuthorizationPolicy,
+  AuthorizationPolicyKind,
+  type Informer,
+  isConflict,
+  isNotFound,
+  type KubeClient,
+  type KubeObject,
+  objectKey,
+  type PeerAuthentication,
+  PeerAuthenticationKind,
+  type Resource,
+} from '../../platform/kubernetes/index.ts';
+import type { MeshCompiler } from '../compile/compiler.ts';
+import { convertedKey } from '../compile/peer-authentication.ts';
+import { AUTHORIZATION_TYPE } from '../wire.ts';
+import type { Connection } from '../xds/connection.ts';
+import type { ResourceStore } from '../xds/store.ts';
+import { authorizationConditions, mergeConditions, type ProxyState, peerConditions, type WantedCondition } from './conditions.ts';
+
+type Conditions = Parameters<typeof mergeConditions>[0];
+interface WithStatus extends KubeObject {
+  status?: { conditions?: NonNullable<Conditions>; observedGeneration?: number };
+}
+
+export interface StatusSources {
+  readonly client: KubeClient;
+  readonly compiler: MeshCompiler;
+  readonly authorizations: ResourceStore;
+  readonly connections: () => Iterable<Connection>;
+  readonly policies: Informer<AuthorizationPolicy>;
+  readonly peers: Informer<PeerAuthentication>;
+  readonly rootNamespace: string;
+  readonly onWrite: (result: 'written' | 'conflict' | 'failed', error?: Error) => void;
+}
+
+/** Writes at once; more would only queue in the API server. */
+const PARALLEL = 8;
+
+/** Brings the conditions of every policy up to date; writes only those that say something else than before. */
+export async function writeStatus(sources: StatusSources, now: () => Date = () => new Date()): Promise<void> {
+  const proxies = [...sources.connections()].filter((connection) => connection.isZtunnel);
+  const jobs: (() => Promise<void>)[] = [];
+  const consider = <T extends WithStatus>(resource: Resource<T>, object: T, wanted: readonly WantedCondition[]) => {
+    const generation = object.metadata?.generation ?? 0;
+    const conditions = mergeConditions(
+      object.status?.conditions,
+      wanted,
+      generation,
+      now()
+        .toISOString()
+        .replace(/\.\d+Z$/, 'Z'),
+    );
+    if (conditions !== undefined) jobs.push(() => write(sources, resource, object, conditions, generation));
+  };
+  for (const policy of sources.policies.all()) {
+    const key = objectKey(policy);
+    const compiled = sources.compiler.policy(key);
+    if (compiled !== undefined)
+      consider<AuthorizationPolicy>(AuthorizationPolicyKind, policy, authorizationConditions(compiled, statesOf(key, sources, proxies)));
+  }
+  for (const policy of sources.peers.all()) {
+    const key = convertedKey(policy);
+    const states = sources.authorizations.get(key) === undefined ? undefined : statesOf(key, sources, proxies);
+    consider<PeerAuthentication>(PeerAuthenticationKind, policy, peerConditions(policy, sources.rootNamespace, states));
+  }
+  await Promise.all(
+    Array.from({ length: PARALLEL }, async () => {
+      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
+    }),
+  );
+}
+
+function statesOf(key: string, sources: StatusSources, proxies: readonly Connection[]): ProxyState[] {
+  const changedAt = sources.authorizations.get(key)?.changedAt ?? 0;
+  return proxies
+    .map((connection): ProxyState => {
+      const subscription = connection.subscriptions.get(AUTHORIZATION_TYPE);
+      const reason = subscription?.rejected.get(key) ?? subscription?.rejected.get('*');
+      if (reason !== undefined) return { proxy: connection.proxy, state: 'rejected', reason };
+      return { proxy: connection.proxy, state: (subscription?.acknowledged ?? -1) >= changedAt ? 'acknowledged' : 'pending' };
+    })
+    .sort((a, b) => (a.proxy < b.proxy ? -1 : 1));
+}
+
+async function write<T extends WithStatus>(
+  sources: StatusSources,
+  resource: Resource<T>,
+  object: T,
+  conditions: NonNullable<Conditions>,
+  generation: number,
+): Promise<void> {
+  const { name, namespace, resourceVersion } = object.metadata ?? {};
+  try {
+    // The resourceVersion makes it conditional: whoever changed the object meanwhile brings us back here with the new one.
+    await sources.client.patchStatus(
+      resource,
+      name!,
+      { metadata: { resourceVersion }, status: { conditions, observedGeneration: generation } },
+      { namespace: namespace! },
+    );
+    sources.onWrite('written');
+  } catch (error) {
+    if (isNotFound(error)) return; // deleted meanwhile
+    sources.onWrite(isConflict(error) ? 'conflict' : 'failed', error as Error);
+  }
+}

@@ -1,0 +1,126 @@
+import type { DeltaDiscoveryRequest } from '../wire.ts';
+import type { Change, ResourceStore } from './store.ts';
+import { bytes, ResourceStore as EmptyStore, text } from './store.ts';
+import { type Outgoing, Subscription, type TypeRequest } from './subscription.ts';
+
+/** Types one stream may ask for; ztunnel asks for two, the largest known client for about ten. */
+export const TYPES_PER_STREAM_LIMIT = 32;
+
+export interface ConnectionSink {
+  /** Returns false when the transport is full: then nothing is sent until `flush` is called again. */
+  write(response: Uint8Array): boolean;
+  onSent?(typeUrl: string, response: Outgoing, size: number): void;
+  onRejected?(typeUrl: string, reason: string): void;
+}
+
+export type ProtocolProblem = { readonly code: 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED'; readonly message: string };
+
+/** One delta xDS stream without its transport: requests go in by `receive`, responses come out through the sink. */
+export class Connection {
+  readonly id: string;
+  readonly connectedAt: number;
+  readonly #stores: ReadonlyMap<string, ResourceStore>;
+  readonly #sink: ConnectionSink;
+  readonly #subscriptions = new Map<string, Subscription>();
+  #nodeId = '';
+  #nodeName = '';
+  #isFull = false;
+  #isOpen: () => boolean;
+
+  /** `isOpen` says whether there is anything to answer with yet (the first compilation). */
+  constructor(id: string, stores: ReadonlyMap<string, ResourceStore>, sink: ConnectionSink, isOpen: () => boolean, now: number) {
+    this.id = id;
+    this.connectedAt = now;
+    this.#stores = stores;
+    this.#sink = sink;
+    this.#isOpen = isOpen;
+  }
+
+  get nodeId(): string {
+    return this.#nodeId;
+  }
+  /** The Kubernetes node, as the client says. */
+  get nodeName(): string {
+    return this.#nodeName;
+  }
+  /** `pod.namespace` of the client, from its node id. */
+  get proxy(): string {
+    return this.#nodeId.split('~')[2] || this.#nodeId || this.id;
+  }
+  get isZtunnel(): boolean {
+    return this.#nodeId.startsWith('ztunnel~');
+  }
+  get subscriptions(): ReadonlyMap<string, Subscription> {
+    return this.#subscriptions;
+  }
+
+  receive(request: DeltaDiscoveryRequest): ProtocolProblem | undefined {
+    if (this.#nodeId === '') {
+      if (!request.node?.id) return { code: 'INVALID_ARGUMENT', message: 'missing node information' };
+      this.#nodeId = request.node.id.slice(0, 1024);
+      const name = request.node.metadata?.['NODE_NAME'];
+      this.#nodeName = typeof name === 'string' ? name : '';
+    }
+    if (request.typeUrl === '') return { code: 'INVALID_ARGUMENT', message: 'missing type_url' };
+    const subscription = this.#subscription(request.typeUrl);
+    if (subscription === undefined)
+      return { code: 'RESOURCE_EXHAUSTED', message: `more than ${TYPES_PER_STREAM_LIMIT} resource types on one stream` };
+    const error = request.errorDetail === undefined ? undefined : request.errorDetail.message || `code ${request.errorDetail.code}`;
+    const typeRequest: TypeRequest = {
+      subscribe: request.resourceNamesSubscribe,
+      unsubscribe: request.resourceNamesUnsubscribe,
+      initialVersions: request.initialResourceVersions,
+      nonce: request.responseNonce,
+      ...(error !== undefined && { error }),
+    };
+    const outcome = subscription.receive(typeRequest);
+    if (outcome === 'over-limit') return { code: 'RESOURCE_EXHAUSTED', message: 'too many resource names subscribed on one stream' };
+    if (error !== undefined && outcome !== 'stale') this.#sink.onRejected?.(request.typeUrl, error);
+    this.flush();
+    return undefined;
+  }
+
+  changed(typeUrl: string, changes: readonly Change[]): void {
+    this.#subscriptions.get(typeUrl)?.changed(changes);
+  }
+
+  /** The transport has room again. */
+  drained(): void {
+    this.#isFull = false;
+    this.flush();
+  }
+
+  /** Sends what is due, as far as the transport takes it. */
+  flush(): void {
+    if (!this.#isOpen()) return;
+    for (const [typeUrl, subscription] of this.#subscriptions) {
+      if (this.#isFull) return;
+      const outgoing = subscription.next();
+      if (outgoing === undefined) continue;
+      const response = encodeResponse(typeUrl, outgoing);
+      this.#isFull = !this.#sink.write(response);
+      this.#sink.onSent?.(typeUrl, outgoing, response.length);
+    }
+  }
+
+  #subscription(typeUrl: string): Subscription | undefined {
+    const known = this.#subscriptions.get(typeUrl);
+    if (known !== undefined) return known;
+    if (this.#subscriptions.size >= TYPES_PER_STREAM_LIMIT) return undefined;
+    // A type we do not serve is an empty one: its first request is answered, so the client does not wait for ever.
+    const made = new Subscription(this.#stores.get(typeUrl) ?? new EmptyStore(typeUrl));
+    this.#subscriptions.set(typeUrl, made);
+    return made;
+  }
+}
+
+/** `DeltaDiscoveryResponse{system_version_info 1, resources 2, type_url 4, nonce 5, removed_resources 6}` from parts encoded before. */
+export function encodeResponse(typeUrl: string, outgoing: Outgoing): Uint8Array {
+  return Buffer.concat([
+    text(1, outgoing.nonce),
+    ...outgoing.resources,
+    text(4, typeUrl),
+    text(5, outgoing.nonce),
+    ...outgoing.removed.map((name) => bytes(6, Buffer.from(name, 'utf8'))),
+  ]);
+}
