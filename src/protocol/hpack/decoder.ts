@@ -1,4 +1,4 @@
-import { latin1 } from '../bytes.ts';
+import { EMPTY, latin1 } from '../bytes.ts';
 import type { HeaderList } from '../http2/types.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { huffmanDecode } from './huffman.ts';
@@ -21,12 +21,21 @@ const INTEGER_LIMIT = 2 ** 28;
 /** Continuation octets of an integer; leading zeros beyond it are an attack, not a number. */
 const INTEGER_OCTETS = 5;
 
+/** Where Huffman strings are decoded; one for all connections, since decoding never pauses. The callers limit blocks, and so its size. */
+let sharedScratch: Uint8Array = EMPTY;
+
+function scratchFor(codedLength: number): Uint8Array {
+  // No code is shorter than five bits.
+  const needed = Math.floor((codedLength * 8) / 5);
+  if (sharedScratch.length < needed) sharedScratch = new Uint8Array(Math.max(1024, needed));
+  return sharedScratch;
+}
+
 /** Decodes header blocks (RFC 7541). One per direction of a connection; a failure leaves it unusable, as the connection must end. Never throws. */
 export class HpackDecoder {
   private readonly table: DynamicTable;
   private readonly limits: HpackDecoderLimits;
-  private readonly text: Uint8Array;
-  private source: Uint8Array = new Uint8Array(0);
+  private source: Uint8Array = EMPTY;
   private at = 0;
   private end = 0;
   private problem = '';
@@ -34,7 +43,6 @@ export class HpackDecoder {
   constructor(limits: HpackDecoderLimits) {
     this.limits = limits;
     this.table = new DynamicTable(limits.tableSize);
-    this.text = new Uint8Array(Math.max(limits.listSize, limits.tableSize));
   }
 
   /** Octets the dynamic table holds now. */
@@ -86,7 +94,7 @@ export class HpackDecoder {
       size += fieldSize(name, value);
       if (size <= this.limits.listSize) headers.push([name, value]);
     }
-    this.source = this.text;
+    this.source = EMPTY;
     if (this.problem !== '') return { ok: false, problem: this.problem };
     return { ok: true, headers, isTooLarge: size > this.limits.listSize };
   }
@@ -138,21 +146,13 @@ export class HpackDecoder {
     }
     this.at = start + length;
     if (!isHuffman) return latin1(this.source, start, this.at);
-    const written = huffmanDecode(this.source, start, this.at, this.scratchFor(length));
+    const scratch = scratchFor(length);
+    const written = huffmanDecode(this.source, start, this.at, scratch);
     if (written < 0) {
       this.problem = 'a string is not valid Huffman code';
       return '';
     }
-    return latin1(this.scratch, 0, written);
-  }
-
-  private scratch: Uint8Array = new Uint8Array(0);
-
-  /** No code is shorter than five bits. The caller limits the block, and so the scratch. */
-  private scratchFor(codedLength: number): Uint8Array {
-    const needed = Math.floor((codedLength * 8) / 5);
-    this.scratch = needed <= this.text.length ? this.text : new Uint8Array(needed);
-    return this.scratch;
+    return latin1(scratch, 0, written);
   }
 
   private add(name: string, value: string): void {

@@ -1,6 +1,6 @@
 import { ConnectionCore, Drain } from './core.ts';
 import { FrameReader } from './frame-reader.ts';
-import { PREFACE, SettingId } from './frames.ts';
+import { DEFAULT_FRAME_SIZE, LARGEST_FRAME_SIZE, LARGEST_WINDOW, PREFACE, SettingId } from './frames.ts';
 import { Inbound } from './inbound.ts';
 import { Past, type StreamState } from './stream.ts';
 import {
@@ -16,6 +16,7 @@ import {
 /**
  * Starts one end of an HTTP/2 connection (RFC 9113). The preface and SETTINGS go to `output` before this returns.
  * Nothing the peer sends makes it throw; every violation ends the stream or the connection with the RFC's code.
+ * Throws a RangeError for settings that HTTP/2 cannot express: the caller's mistake.
  */
 export function createHttp2Connection(
   role: Http2Role,
@@ -23,7 +24,23 @@ export function createHttp2Connection(
   handler: Http2Handler,
   output: Http2Output,
 ): Http2Connection {
+  requireValid(settings);
   return new Connection(role, settings, handler, output);
+}
+
+function requireValid(settings: Http2Settings): void {
+  const ranges: readonly (readonly [field: keyof Http2Settings, least: number, most: number])[] = [
+    ['streamWindow', 1, LARGEST_WINDOW],
+    ['connectionWindow', 1, LARGEST_WINDOW],
+    ['maxFrameSize', DEFAULT_FRAME_SIZE, LARGEST_FRAME_SIZE],
+    ['maxHeaderListSize', 1, LARGEST_WINDOW],
+    ['maxConcurrentStreams', 0, LARGEST_WINDOW],
+  ];
+  for (const [field, least, most] of ranges) {
+    const value = settings[field];
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new RangeError(`HTTP/2 setting ${field} is ${value}; it must be a whole number from ${least} to ${most}`);
+  }
 }
 
 class Connection implements Http2Connection {

@@ -1,6 +1,7 @@
 import type { ConnectionCore } from './core.ts';
 import { Drain } from './core.ts';
 import { inspectHeaders } from './header-rules.ts';
+import { LIMITS } from './limits.ts';
 import { Past, type StreamState } from './stream.ts';
 import { ErrorCode, type HeaderList } from './types.ts';
 
@@ -81,6 +82,10 @@ function response(core: ConnectionCore, stream: StreamState, headers: HeaderList
   const isInterim = typeof facts !== 'string' && facts.status < 200;
   if (typeof facts === 'string' || (isInterim && endStream)) {
     core.fault(stream, ErrorCode.PROTOCOL_ERROR);
+    return;
+  }
+  if (isInterim && ++stream.interims > LIMITS.INTERIM_RESPONSES) {
+    core.fault(stream, ErrorCode.ENHANCE_YOUR_CALM);
     return;
   }
   if (!isInterim) {

@@ -69,9 +69,10 @@ export class Inbound implements FrameSink {
       case FrameType.SETTINGS:
         return this.onConnection(streamId, 'SETTINGS') ? this.settingsHead(length, flags) : Want.STOP;
       case FrameType.PING:
-        if (this.core.flood((flags & Flag.ACK) === 0 ? this.core.guard.ping() : undefined, 'too many PING frames')) return Want.STOP;
+        if (this.core.flood(this.core.guard.ping(), 'too many PING frames')) return Want.STOP;
         return this.onConnection(streamId, 'PING') ? this.exactly(8, length, 'PING') : Want.STOP;
       case FrameType.GOAWAY:
+        if (this.core.flood(this.core.guard.emptyFrame(), 'too many GOAWAY frames')) return Want.STOP;
         if (!this.onConnection(streamId, 'GOAWAY')) return Want.STOP;
         if (length < 8) return this.stop(ErrorCode.FRAME_SIZE_ERROR, 'frame-size', `GOAWAY of ${length} octets`);
         return Math.min(length, GOAWAY_READ);
@@ -113,7 +114,13 @@ export class Inbound implements FrameSink {
       if (core.drain === Drain.FINAL && core.role === 'server' && streamId % 2 === 1) return Want.DATA;
       return this.stop(ErrorCode.PROTOCOL_ERROR, 'protocol-error', `DATA on idle stream ${streamId}`);
     }
-    if (core.streams.pastOf(streamId) === Past.RESET_BY_US) return Want.DATA;
+    const past = core.streams.pastOf(streamId);
+    if (past === Past.RESET_BY_US) return Want.DATA;
+    // Perhaps reset by us so long ago that it is forgotten: no reason to end the connection.
+    if (past === Past.FORGOTTEN) {
+      core.refuse(streamId, ErrorCode.STREAM_CLOSED);
+      return core.isClosed ? Want.STOP : Want.DATA;
+    }
     return this.stop(ErrorCode.STREAM_CLOSED, 'protocol-error', `DATA on closed stream ${streamId}`);
   }
 

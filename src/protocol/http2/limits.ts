@@ -30,14 +30,16 @@ export const LIMITS = {
   SETTINGS_FRAMES: 100,
   /** Settings in one frame; six are defined. */
   SETTINGS_ENTRIES: 64,
-  /** PING frames beyond one per HEADERS or DATA frame (bandwidth probing sends one per round trip with data). */
+  /** PING frames, acknowledgements included, beyond one per HEADERS or DATA frame (bandwidth probing sends one per round trip with data). */
   PINGS: 1_000,
-  /** Empty DATA frames without END_STREAM, and frames of unknown types. */
+  /** Empty DATA frames without END_STREAM, GOAWAY, and frames of unknown types. */
   EMPTY_FRAMES: 1_000,
   /** PRIORITY frames beyond two per HEADERS frame. */
   PRIORITY_FRAMES: 1_000,
   /** WINDOW_UPDATE frames beyond one per KiB this end sent. */
   WINDOW_UPDATES: 10_000,
+  /** Interim (1xx) responses to one request. */
+  INTERIM_RESPONSES: 32,
   /** Frames that may carry one header block. */
   HEADER_BLOCK_FRAMES: 64,
   /** A header block on the wire, as a multiple of the announced list size; a sane one is below 1, what exceeds it is not even decoded. */

@@ -88,6 +88,15 @@ export class SendFlow {
   schedule(): void {
     if (this.isScheduling) return;
     this.isScheduling = true;
+    try {
+      this.takeTurns();
+    } finally {
+      this.turnOf = undefined;
+      this.isScheduling = false;
+    }
+  }
+
+  private takeTurns(): void {
     while (!this.isStopped && this.connectionWindow > 0) {
       const stream = this.queue.shift();
       if (stream === undefined) break;
@@ -103,6 +112,5 @@ export class SendFlow {
       this.handler.onWritable(stream.id);
       this.turnOf = undefined;
     }
-    this.isScheduling = false;
   }
 }

@@ -21,6 +21,8 @@ export class StreamState {
   isAnnounced = false;
   /** The final response was sent (server) or received (client). */
   isAnswered = false;
+  /** Interim responses received. */
+  interims = 0;
   isConnect = false;
   isHead = false;
   /** A CONNECT that was answered with 2xx: only DATA from here on. */

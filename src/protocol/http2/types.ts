@@ -105,7 +105,7 @@ export interface Http2Connection {
   /** Sends HEADERS (interim response, response or trailers). Nothing happens when the stream is over or this end already ended it. */
   sendHeaders(streamId: number, headers: HeaderList, endStream: boolean): void;
   /**
-   * Sends as much of `chunk` as both windows allow, split by the peer's frame size; returns the bytes taken. END_STREAM goes out only when all of
+   * After `sendHeaders` or `request`: sends as much of `chunk` as both windows allow, split by the peer's frame size; returns the bytes taken. END_STREAM goes out only when all of
    * `chunk` was taken. What was not taken is the caller's to keep (or better: not to read) until `onWritable`. 0 when the stream is over.
    */
   sendData(streamId: number, chunk: Uint8Array, endStream: boolean): number;

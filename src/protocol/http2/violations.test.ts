@@ -473,3 +473,33 @@ test('nothing happens after the end', () => {
   expect(end.takeBytes().length).toBe(0);
   expect(end.connection.nextDeadline()).toBe(Number.POSITIVE_INFINITY);
 });
+
+test('a stream that gets interim responses without end is reset', () => {
+  const end = ready('client');
+  end.connection.request(POST, true);
+  end.takeBytes();
+  for (let index = 0; index < LIMITS.INTERIM_RESPONSES; index++) end.receive(headers(1, [[':status', '103']]));
+  expect(errorsSent(end)).toEqual([]);
+  end.receive(headers(1, [[':status', '103']]));
+  expect(errorsSent(end)).toEqual(streamError(1, E.ENHANCE_YOUR_CALM));
+});
+
+test('DATA on a stream that was reset too long ago to remember is refused, and the connection lives', () => {
+  const end = ready('server');
+  end.reactions.onHeaders = (streamId) => {
+    end.connection.sendHeaders(streamId, OK, false);
+    end.connection.reset(streamId, E.CANCEL);
+  };
+  for (let index = 0; index <= LIMITS.RESET_MEMORY; index++) end.receive(headers(index * 2 + 1, POST));
+  end.takeBytes();
+  end.receive(data(3, 1), data(1, 1));
+  expect(errorsSent(end)).toEqual(streamError(1, E.STREAM_CLOSED));
+  expect(end.closeReason).toBeUndefined();
+});
+
+test('settings that HTTP/2 cannot express are the caller’s mistake', () => {
+  expect(() => new Recorder('server', { maxFrameSize: 1_000 })).toThrow(
+    'HTTP/2 setting maxFrameSize is 1000; it must be a whole number from 16384 to 16777215',
+  );
+  expect(() => new Recorder('client', { streamWindow: 2 ** 31 })).toThrow(RangeError);
+});
