@@ -43,20 +43,20 @@ export function containerScript(script: ContainerScript): string {
     `exec 8>${shellQuote(script.pidFile)} 9>${shellQuote(script.errorFile)}`,
     'fail() { echo "$*" >&9; exit 128; }',
     `mkdir -p ${STAGE} ${LAYER} ${ROOT} || fail "cannot prepare the mount namespace"`,
-    `mount -t tmpfs -o mode=755 lateen ${LAYER} || fail "cannot mount a tmpfs"`,
-    `mount -t tmpfs -o mode=755 lateen ${STAGE} || fail "cannot mount a tmpfs"`,
+    `mount -n -t tmpfs -o mode=755 lateen ${LAYER} || fail "cannot mount a tmpfs"`,
+    `mount -n -t tmpfs -o mode=755 lateen ${STAGE} || fail "cannot mount a tmpfs"`,
     ...place('run').map((mount) => bind(mount, `${STAGE}${mount.target.slice('/run'.length)}`, true)),
     ...layers.map((directory, index) => layer(directory, index)),
     ...place('existing').map((mount) => bind(mount, mount.target, false)),
     ...overDirectory.map((mount) => bind(mount, mount.target, true)),
   ];
   if (overRoot.length > 0) {
-    lines.push(`mkdir ${STAGE}/lateen-root && mount -t tmpfs -o mode=755 lateen ${STAGE}/lateen-root || fail "cannot mount a new root"`);
+    lines.push(`mkdir ${STAGE}/lateen-root && mount -n -t tmpfs -o mode=755 lateen ${STAGE}/lateen-root || fail "cannot mount a new root"`);
   }
   // The sources lie below the old /run: held where they stay visible.
   const held = overRoot.map((mount, index) => ({ ...mount, source: `/run/lateen-held/${index}` }));
   for (const [index, mount] of overRoot.entries()) lines.push(bind({ ...mount, readOnly: false }, `${STAGE}/lateen-held/${index}`, true));
-  lines.push(`mount --move ${STAGE} /run || fail "cannot cover /run"`);
+  lines.push(`mount -n --move ${STAGE} /run || fail "cannot cover /run"`);
   if (overRoot.length > 0) lines.push(MIRROR, ...held.map((mount) => bind(mount, `${ROOT}${mount.target}`, true)));
   lines.push(
     `echo "$$ $(cut -d' ' -f22 /proc/$$/stat)" >&8`,
@@ -77,8 +77,8 @@ function bind(mount: Mount, at: string, create: boolean): string {
     const parent = shellQuote(at.slice(0, at.lastIndexOf('/')) || '/');
     steps.push(mount.isFile ? `mkdir -p ${parent} && { [ -e ${target} ] || : > ${target}; }` : `mkdir -p ${target}`);
   }
-  steps.push(`mount --${mount.isFile ? '' : 'r'}bind ${shellQuote(mount.source)} ${target}`);
-  if (mount.readOnly) steps.push(`mount -o remount,bind,ro ${target}`);
+  steps.push(`mount -n --${mount.isFile ? '' : 'r'}bind ${shellQuote(mount.source)} ${target}`);
+  if (mount.readOnly) steps.push(`mount -n -o remount,bind,ro ${target}`);
   return `{ ${steps.join(' && ')}; } || fail "cannot mount ${mount.target.replaceAll(/["$`\\]/g, '')}"`;
 }
 
@@ -87,9 +87,9 @@ function layer(directory: string, index: number): string {
   const at = shellQuote(directory);
   const own = `${LAYER}/${index}`;
   return `mkdir -p ${own}/upper ${own}/work ${own}/lower
-mount -t overlay -o lowerdir=${at},upperdir=${own}/upper,workdir=${own}/work lateen ${at} 2>/dev/null || {
-  mount --rbind / ${own}/lower && mount -t tmpfs -o mode=755 lateen ${at} || fail "cannot cover ${directory}"
-  mkdir -p ${at}/.lateen && mount --move ${own}/lower ${at}/.lateen
+mount -n -t overlay -o lowerdir=${at},upperdir=${own}/upper,workdir=${own}/work lateen ${at} 2>/dev/null || {
+  mount -n --rbind / ${own}/lower && mount -n -t tmpfs -o mode=755 lateen ${at} || fail "cannot cover ${directory}"
+  mkdir -p ${at}/.lateen && mount -n --move ${own}/lower ${at}/.lateen
   for e in ${at}/.lateen${at}/*; do ln -s "$e" ${at}/; done
 }`;
 }
@@ -98,7 +98,7 @@ mount -t overlay -o lowerdir=${at},upperdir=${own}/upper,workdir=${own}/work lat
 const MIRROR = `for e in /* /.[!.]*; do
   n=\${e#/}
   if [ -L "$e" ]; then ln -s "$(readlink "$e")" "${ROOT}/$n"
-  elif [ -d "$e" ]; then mkdir "${ROOT}/$n" && mount --rbind "$e" "${ROOT}/$n"
-  elif [ -f "$e" ]; then : > "${ROOT}/$n" && mount --bind "$e" "${ROOT}/$n"
+  elif [ -d "$e" ]; then mkdir "${ROOT}/$n" && mount -n --rbind "$e" "${ROOT}/$n"
+  elif [ -f "$e" ]; then : > "${ROOT}/$n" && mount -n --bind "$e" "${ROOT}/$n"
   fi || fail "cannot mirror $e"
 done`;

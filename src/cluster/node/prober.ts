@@ -36,6 +36,7 @@ export class ProbeCounter {
 /** Until the first success, and only so long, readiness is asked this often: a new pod does not wait a whole period to serve. */
 const EAGER_MS = 100;
 const EAGER_UNTIL_MS = 15_000;
+const SETTLE_MS = 1_000;
 
 export class Prober {
   readonly #container: Container;
@@ -105,7 +106,9 @@ export class Prober {
       if (goOn && !this.#stopped) this.#later(eager ? Math.min(EAGER_MS, periodMs) : periodMs, ask);
     };
     const passed = Date.now() - this.#startedAt;
-    this.#later(Math.max(0, (probe.initialDelaySeconds ?? 0) * 1000 - passed), ask);
+    // A program needs a moment to listen; asking a new one whether it still lives would only make noise.
+    const settle = kind === 'liveness' ? Math.min(periodMs, SETTLE_MS) : 0;
+    this.#later(Math.max(0, Math.max(settle, (probe.initialDelaySeconds ?? 0) * 1000) - passed), ask);
   }
 
   #later(ms: number, run: () => Promise<void>): void {

@@ -4,7 +4,7 @@ import { isAlreadyExists, isNotFound, type KubeClient } from '../../platform/kub
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { NETWORK } from '../config.ts';
 import { messageOf } from '../error.ts';
-import { type Condition, LEASES, microTimestamp, NAMESPACES, NODES, type Node, timestamp, withTransitionTimes } from '../kinds/index.ts';
+import { type Condition, LEASES, microTimestamp, NODES, type Node, timestamp, withTransitionTimes } from '../kinds/index.ts';
 
 export interface NodeIdentity {
   readonly name: string;
@@ -17,6 +17,9 @@ export const LEASE_NAMESPACE = 'kube-node-lease';
 /** Kubernetes uses 10 s and 40 s; here a dead node should be noticed while somebody watches. */
 export const HEARTBEAT_MS = 3_000;
 export const LEASE_SECONDS = 15;
+/** The whole status is posted this often: it heals what was marked while the node could not be reached. */
+const STATUS_MS = 8_000;
+const RETRY_MS = 300;
 const MAX_PODS = 200;
 const ZONES = ['zone-a', 'zone-b', 'zone-c'];
 
@@ -84,17 +87,19 @@ export function nodeObject(identity: NodeIdentity, previous: Node | undefined, n
 export async function keepRegistered(client: KubeClient, identity: NodeIdentity, signal: AbortSignal, log: Logger): Promise<void> {
   const first = Promise.withResolvers<void>();
   const beat = async (): Promise<void> => {
-    for (let registered = false; !signal.aborted; ) {
+    for (let postedAt = 0; !signal.aborted; ) {
       try {
-        if (!registered) await register(client, identity);
-        registered = true;
+        if (Date.now() - postedAt > STATUS_MS) {
+          await register(client, identity);
+          postedAt = Date.now();
+        }
         await renewLease(client, identity.name);
         first.resolve();
       } catch (error) {
-        if (isNotFound(error)) registered = false; // the node or its lease was deleted
+        postedAt = 0; // the node or its lease may be gone, or marked as lost meanwhile
         if (!signal.aborted) log.warn('heartbeat failed', { error: messageOf(error) });
       }
-      await Bun.sleep(registered ? HEARTBEAT_MS : 200);
+      await Bun.sleep(postedAt > 0 ? HEARTBEAT_MS : RETRY_MS);
     }
     first.resolve();
   };
@@ -125,9 +130,6 @@ async function renewLease(client: KubeClient, name: string): Promise<void> {
     await client.patch(LEASES, name, { spec }, scope);
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await client.create(NAMESPACES, { metadata: { name: LEASE_NAMESPACE } }).catch((problem: unknown) => {
-      if (!isAlreadyExists(problem)) throw problem;
-    });
     await client.get(NODES, name); // deleted: throws NotFound, so it is registered again
     await client.create(LEASES, { metadata: { name, namespace: LEASE_NAMESPACE }, spec });
   }
