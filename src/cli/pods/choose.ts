@@ -13,6 +13,14 @@ export interface PodView extends KubeObject {
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly state?: {
+        readonly running?: object;
+        readonly waiting?: { readonly reason?: string };
+        readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+      };
+    }[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
 }
@@ -71,6 +79,19 @@ export const containerOf = (pod: PodView, wanted: string | undefined): string =>
   const chosen = wanted ?? names[0];
   if (chosen === undefined) throw new CliError(`pod ${pod.metadata?.name} has no containers`, EXIT.notFound);
   return chosen;
+};
+
+/** Fails with the reason when the container is known not to run: a refused stream would not say. */
+export const requireRunning = (pod: PodView, container: string): void => {
+  const state = pod.status?.containerStatuses?.find(({ name }) => name === container)?.state;
+  if (state === undefined || state.running !== undefined) return;
+  const reason = state.waiting?.reason ?? state.terminated?.reason ?? pod.status?.phase ?? 'unknown';
+  const name = `${pod.metadata?.namespace}/${pod.metadata?.name}`;
+  throw new CliError(
+    `container ${container} of pod ${name} is not running: ${reason}`,
+    EXIT.failure,
+    `Its log may say why: lateen logs ${pod.metadata?.name} -n ${pod.metadata?.namespace} --previous`,
+  );
 };
 
 /** A port given as a number or a name, seen from the pod; through a Service its port is translated to the target port. */

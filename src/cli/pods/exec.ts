@@ -1,7 +1,7 @@
 import { exec } from '../../platform/kubernetes/index.ts';
 import { type ConnectionOptions, connect } from '../connection.ts';
 import { CliError, EXIT } from '../exit.ts';
-import { containerOf, podsBehind } from './choose.ts';
+import { containerOf, podsBehind, requireRunning } from './choose.ts';
 
 export interface ExecOptions extends ConnectionOptions {
   readonly container?: string;
@@ -14,11 +14,13 @@ export const execInPod = async (word: string, command: readonly string[], option
   if (command.length === 0) throw new CliError('no command was given', EXIT.usage, 'Put it after "--": lateen exec POD -- ls /');
   const { client, namespace } = connect(options);
   const pod = (await podsBehind(client, namespace, word)).pods[0]!;
+  const container = containerOf(pod, options.container);
+  requireRunning(pod, container);
   const tty = options.tty === true && process.stdin.isTTY === true;
   const session = await exec(client, {
     namespace,
     pod: pod.metadata?.name ?? '',
-    container: containerOf(pod, options.container),
+    container,
     command,
     stdin: options.stdin === true,
     tty,

@@ -2,7 +2,7 @@ import { forwardPort } from '../../platform/kubernetes/index.ts';
 import { type ConnectionOptions, connect } from '../connection.ts';
 import { CliError, EXIT } from '../exit.ts';
 import { note, print, style } from '../output.ts';
-import { podPort, podsBehind } from './choose.ts';
+import { containerOf, podPort, podsBehind, requireRunning } from './choose.ts';
 
 /** `lateen port-forward TARGET [LOCAL:]REMOTE…`: until interrupted. */
 export const portForward = async (word: string, ports: readonly string[], options: ConnectionOptions): Promise<void> => {
@@ -10,6 +10,7 @@ export const portForward = async (word: string, ports: readonly string[], option
   const { client, namespace } = connect(options);
   const { pods, service } = await podsBehind(client, namespace, word);
   const pod = pods[0]!;
+  requireRunning(pod, containerOf(pod, undefined));
   const forwards = wanted.map(({ local, remote }) => {
     const port = podPort(pod, service, remote);
     const localPort = local ?? (service === undefined ? port : Number(remote));
