@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { unlink } from 'node:fs/promises';
+import * as http2 from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectClient, listenEcho } from './testing/loopback.ts';
@@ -14,6 +15,14 @@ const h2load = Bun.which('h2load');
 const withNode = node === null ? test.skip : test;
 const withH2load = h2load === null ? test.skip : test;
 const why = (program: string | null, name: string): string => (program === null ? ` (skipped: the program ${name} is not installed)` : '');
+
+/** A program for the real Node, with `http2` and the peer's functions at hand. */
+const nodeProgram = (code: string): string[] => [
+  node!,
+  '--input-type=module',
+  '-e',
+  `import http2 from 'node:http2'; import * as peer from ${JSON.stringify(PEER)}; ${code}`,
+];
 
 const running: Bun.Subprocess[] = [];
 const files: string[] = [];
@@ -33,20 +42,24 @@ async function outputOf(command: string[]): Promise<string> {
 describe('our server', () => {
   test('serves node:http2’s client in this process', async () => {
     const server = listenEcho();
-    expect(await exerciseServer(server.port)).toEqual(EXPECTED);
+    expect(await exerciseServer(http2, server.port)).toEqual(EXPECTED);
     server.stop();
   });
 
   withNode(`serves the client of the real Node${why(node, 'node')}`, async () => {
     const server = listenEcho();
-    expect(JSON.parse(await outputOf([node!, PEER, 'client', String(server.port)]))).toEqual(EXPECTED);
+    expect(
+      JSON.parse(await outputOf(nodeProgram(`console.log(JSON.stringify(await peer.exerciseServer(http2, ${server.port})))`))),
+    ).toEqual(EXPECTED);
     server.stop();
     expect(server.closes).toEqual(['peer-goaway']);
   });
 
   withNode(`serves the client of the real Node with the smallest windows and frames${why(node, 'node')}`, async () => {
     const server = listenEcho({ streamWindow: 20_000, connectionWindow: 65_535, maxFrameSize: 16_384, maxHeaderListSize: 16_384 });
-    expect(JSON.parse(await outputOf([node!, PEER, 'client', String(server.port)]))).toEqual(EXPECTED);
+    expect(
+      JSON.parse(await outputOf(nodeProgram(`console.log(JSON.stringify(await peer.exerciseServer(http2, ${server.port})))`))),
+    ).toEqual(EXPECTED);
     server.stop();
   });
 
@@ -192,13 +205,16 @@ async function exerciseOurClient(port: number): Promise<void> {
 
 describe('our client', () => {
   test('uses node:http2’s server in this process', async () => {
-    const server = (await startServer()) as { port: number; close: () => void };
+    const server = (await startServer(http2)) as { port: number; close: () => void };
     await exerciseOurClient(server.port);
     server.close();
   });
 
   withNode(`uses the server of the real Node${why(node, 'node')}`, async () => {
-    const child = Bun.spawn([node!, PEER, 'server'], { stdout: 'pipe', stderr: 'inherit' });
+    const child = Bun.spawn(nodeProgram('console.log(JSON.stringify({ port: (await peer.startServer(http2)).port }))'), {
+      stdout: 'pipe',
+      stderr: 'inherit',
+    });
     running.push(child);
     const reader = child.stdout.getReader();
     const { value } = await reader.read();

@@ -1,5 +1,4 @@
-// A peer on node:http2, run by the real Node as well as imported by the tests. Prints one JSON line per result.
-import http2 from 'node:http2';
+// A peer on node:http2, which is handed in: by the tests, and by a one-line program that the real Node runs.
 
 const bodyOf = (stream) =>
   new Promise((resolve, reject) => {
@@ -13,7 +12,7 @@ const once = (emitter, event) => new Promise((resolve) => emitter.once(event, re
 const pattern = (length) => Buffer.from(Uint8Array.from({ length }, (_, at) => (at * 7 + (at >>> 8)) & 0xff));
 
 /** Every kind of exchange against the echo server at `port`; the result names each and says how it went. */
-export async function exerciseServer(port) {
+export async function exerciseServer(http2, port) {
   const session = http2.connect(`http://127.0.0.1:${port}`);
   const results = {};
 
@@ -79,7 +78,7 @@ export const EXPECTED = {
 };
 
 /** A server that echoes bodies and tunnels, and answers the rest with `hello`. */
-export function startServer() {
+export function startServer(http2) {
   const server = http2.createServer({ settings: { maxConcurrentStreams: 50, initialWindowSize: 100_000 } });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => {});
@@ -98,6 +97,3 @@ export function startServer() {
     server.listen(0, '127.0.0.1', () => resolve({ port: server.address().port, close: () => server.close() })),
   );
 }
-
-if (process.argv[2] === 'client') console.log(JSON.stringify(await exerciseServer(Number(process.argv[3]))));
-if (process.argv[2] === 'server') console.log(JSON.stringify({ port: (await startServer()).port }));
