@@ -1,0 +1,307 @@
+/** Two nodes with a node proxy each, a test control plane, and pods whose applications run in this process. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { create, fromBinary, type JsonValue, type MessageInitShape, toBinary, toJson } from '@bufbuild/protobuf';
+import type { Subprocess } from 'bun';
+import { inNetworkNamespace, listenSeqpacket, type SeqpacketConnection, type SeqpacketListener } from '../../src/platform/linux/index.ts';
+import {
+  AddressSchema,
+  AuthorizationSchema,
+  TunnelProtocol,
+  WorkloadRequestSchema,
+  WorkloadResponseSchema,
+} from '../../src/protocol/index.ts';
+import { Network, type Node, type Pod } from './network.ts';
+
+const ROOT = path.resolve(import.meta.dir, '../..');
+export const LATEEN = process.env['LATEEN_E2E_PROXY'] ?? path.join(ROOT, 'bin/lateen');
+const CONTROL_PLANE_PORT = 15_012;
+
+export type WorkloadInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'workload' }>>['value'];
+export type ServiceInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'service' }>>['value'];
+export type PolicyInit = MessageInitShape<typeof AuthorizationSchema>;
+
+export const ipBytes = (ip: string): Uint8Array => Uint8Array.from(ip.split('.').map(Number));
+
+/** Calls until it gives something; fails with what was waited for. */
+export async function until<T>(
+  what: string,
+  attempt: () => T | undefined | false | Promise<T | undefined | false>,
+  limit = 15_000,
+): Promise<T> {
+  const deadline = performance.now() + limit;
+  let last: unknown;
+  while (performance.now() < deadline) {
+    try {
+      const result = await attempt();
+      if (result !== undefined && result !== false) return result;
+    } catch (error) {
+      last = error;
+    }
+    await Bun.sleep(25);
+  }
+  throw new Error(`waited in vain for ${what}${last === undefined ? '' : `: ${(last as Error).message}`}`);
+}
+
+/** One node proxy as a process, with the node agent's side of ZDS played by the lab. */
+export class Proxy {
+  readonly node: Node;
+  readonly pods = new Map<string, Pod>();
+  process!: Subprocess<'ignore', 'pipe', 'pipe'>;
+  log = '';
+  #zds: SeqpacketListener;
+  #agent: SeqpacketConnection | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  readonly #env: Record<string, string>;
+  readonly socket: string;
+
+  constructor(node: Node, directory: string, fabricIp: string, env: Record<string, string>) {
+    this.node = node;
+    this.socket = path.join(directory, `${node.name}.sock`);
+    const controlPlane = `https://${fabricIp}:${CONTROL_PLANE_PORT}`;
+    this.#env = {
+      PATH: process.env['PATH'] ?? '',
+      XDS_ADDRESS: controlPlane,
+      CA_ADDRESS: controlPlane,
+      XDS_ROOT_CA: path.join(directory, 'root.pem'),
+      CA_ROOT_CA: path.join(directory, 'root.pem'),
+      AUTH_TOKEN: 'test-token',
+      NODE_NAME: node.name,
+      POD_NAME: `ztunnel-${node.name}`,
+      POD_NAMESPACE: 'istio-system',
+      SERVICE_ACCOUNT: 'ztunnel',
+      INPOD_UDS: this.socket,
+      RUST_LOG: 'info,access=debug',
+      ...env,
+    };
+    this.#zds = listenSeqpacket(this.socket);
+    void this.#acceptAgents();
+  }
+
+  start(extra: Record<string, string> = {}): void {
+    this.log = '';
+    this.process = Bun.spawn(['ip', 'netns', 'exec', this.node.namespace, LATEEN, 'proxy', 'ztunnel'], {
+      env: { ...this.#env, ...extra },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      cwd: os.tmpdir(),
+    });
+    void this.#collect(this.process.stdout);
+    void this.#collect(this.process.stderr);
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      const text = decoder.decode(chunk, { stream: true });
+      this.log += text;
+      if (process.env['LATEEN_E2E_LOG']) process.stderr.write(text.replaceAll(/^/gm, `${this.node.name}| `));
+    }
+  }
+
+  /** Answers `add` with its acknowledgement's error, empty when it is well. */
+  async add(pod: Pod, serviceAccount: string): Promise<string> {
+    const agent = await until('the proxy to connect over ZDS', () => this.#agent);
+    this.pods.set(pod.name, pod);
+    return this.#inTurn(() => this.#send(agent, pod, serviceAccount));
+  }
+
+  readonly #accounts = new Map<string, string>();
+
+  async #send(agent: SeqpacketConnection, pod: Pod, serviceAccount: string): Promise<string> {
+    this.#accounts.set(pod.name, serviceAccount);
+    const fd = fs.openSync(`/run/netns/${pod.namespace}`, 'r');
+    const workloadInfo = { name: pod.name, namespace: 'default', serviceAccount };
+    try {
+      return await this.#request(agent, { payload: { case: 'add', value: { uid: `uid-${pod.name}`, workloadInfo } } }, fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  remove(pod: Pod): Promise<string> {
+    this.pods.delete(pod.name);
+    return this.#inTurn(() => this.#request(this.#agent!, { payload: { case: 'del', value: { uid: `uid-${pod.name}` } } }));
+  }
+
+  async #request(agent: SeqpacketConnection, init: MessageInitShape<typeof WorkloadRequestSchema>, fd?: number): Promise<string> {
+    await agent.send(toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, init)), fd);
+    const message = await agent.receive();
+    if (message === null) throw new Error('the proxy closed the ZDS connection');
+    const response = fromBinary(WorkloadResponseSchema, message.bytes);
+    return response.payload.case === 'ack' ? response.payload.value.error : 'no ack';
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(work);
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
+  async #acceptAgents(): Promise<void> {
+    for (;;) {
+      const connection = await this.#zds.accept();
+      if (connection === null) return;
+      await connection.receive();
+      await this.#inTurn(async () => {
+        for (const pod of this.pods.values())
+          if (this.#accounts.has(pod.name)) await this.#send(connection, pod, this.#accounts.get(pod.name)!);
+        await this.#request(connection, { payload: { case: 'snapshotSent', value: {} } });
+        this.#agent = connection;
+      }).catch(() => connection.close());
+    }
+  }
+
+  /** A request to one of the proxy's own HTTP ports, from the node. */
+  http(port: number, url: string, method = 'GET'): string {
+    const result = Bun.spawnSync([
+      'ip',
+      'netns',
+      'exec',
+      this.node.namespace,
+      'curl',
+      '-s',
+      '-m',
+      '20',
+      '-X',
+      method,
+      `http://127.0.0.1:${port}${url}`,
+    ]);
+    return result.stdout.toString();
+  }
+
+  ready(): Promise<true> {
+    return until(`${this.node.name} to be ready`, () => this.http(15_021, '/healthz/ready') === 'ready\n');
+  }
+
+  /** Sum of a metric's series whose labels contain all of `labels`. */
+  metric(name: string, labels: Record<string, string> = {}): number {
+    let sum = 0;
+    for (const line of this.http(15_020, '/metrics').split('\n')) {
+      if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+      if (!Object.entries(labels).every(([key, value]) => line.includes(`${key}="${value}"`))) continue;
+      sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
+    return sum;
+  }
+
+  /** Lines of the access log with this message and all of these pieces. */
+  lines(...pieces: string[]): string[] {
+    return this.log.split('\n').filter((line) => line.includes('\taccess\t') && pieces.every((piece) => line.includes(piece)));
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
+    this.process.kill(signal);
+    return this.process.exited;
+  }
+
+  close(): void {
+    this.#zds.close();
+    this.#agent?.close();
+    if (this.process?.exitCode === null) this.process.kill('SIGKILL');
+  }
+}
+
+export class Lab {
+  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'zt-lab-'));
+  readonly network: Network;
+  readonly proxies: Proxy[] = [];
+  readonly addresses: Record<string, JsonValue> = {};
+  readonly policies: Record<string, JsonValue> = {};
+  #controlPlane!: Subprocess<'pipe', 'pipe', 'inherit'>;
+  #pushed = 0;
+  #output = '';
+
+  constructor(prefix: string, subnet: string) {
+    this.network = new Network(prefix, subnet);
+  }
+
+  async start(): Promise<void> {
+    await this.startControlPlane();
+  }
+
+  async startControlPlane(): Promise<void> {
+    const { fabric, fabricIp } = this.network;
+    const script = path.join(import.meta.dir, 'control-plane.ts');
+    this.#controlPlane = Bun.spawn(
+      ['ip', 'netns', 'exec', fabric, process.execPath, script, fabricIp, String(CONTROL_PLANE_PORT), this.directory],
+      { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', cwd: ROOT },
+    );
+    void this.#read();
+    await until('the control plane', () => this.#output.includes('ready'));
+  }
+
+  async #read(): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#controlPlane.stdout) this.#output += decoder.decode(chunk);
+  }
+
+  addProxy(node: Node, env: Record<string, string> = {}): Proxy {
+    const proxy = new Proxy(node, this.directory, this.network.fabricIp, env);
+    this.proxies.push(proxy);
+    return proxy;
+  }
+
+  /** Tells the control plane's state to the proxies. */
+  async push(): Promise<void> {
+    const before = this.#pushed++;
+    this.#controlPlane.stdin.write(`${JSON.stringify({ addresses: this.addresses, policies: this.policies })}\n`);
+    await this.#controlPlane.stdin.flush();
+    await until('the push', () => this.#output.includes(`pushed ${before + 1}`));
+  }
+
+  workload(pod: Pod, serviceAccount: string, extra: Partial<WorkloadInit> = {}): void {
+    const uid = `Kubernetes//Pod/default/${pod.name}`;
+    const message = create(AddressSchema, {
+      type: {
+        case: 'workload',
+        value: {
+          uid,
+          name: pod.name,
+          namespace: 'default',
+          serviceAccount,
+          addresses: [ipBytes(pod.ip)],
+          tunnelProtocol: TunnelProtocol.HBONE,
+          node: pod.node.name,
+          canonicalName: pod.name,
+          canonicalRevision: 'v1',
+          workloadName: pod.name,
+          clusterId: 'Kubernetes',
+          ...extra,
+        } as WorkloadInit,
+      },
+    });
+    this.addresses[uid] = toJson(AddressSchema, message);
+  }
+
+  service(name: string, init: ServiceInit): void {
+    const hostname = `${name}.default.svc.cluster.local`;
+    const message = create(AddressSchema, {
+      type: { case: 'service', value: { name, namespace: 'default', hostname, ...init } as ServiceInit },
+    });
+    this.addresses[`default/${hostname}`] = toJson(AddressSchema, message);
+  }
+
+  policy(name: string, init: PolicyInit): void {
+    this.policies[`default/${name}`] = toJson(AuthorizationSchema, create(AuthorizationSchema, { name, namespace: 'default', ...init }));
+  }
+
+  stop(): void {
+    for (const proxy of this.proxies) proxy.close();
+    this.#controlPlane?.kill('SIGKILL');
+    this.network.remove();
+    fs.rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Runs synchronous code inside a pod's network namespace. */
+export function inPod<T>(pod: Pod | Node, body: () => T): T {
+  const fd = fs.openSync(`/run/netns/${pod.namespace}`, 'r');
+  try {
+    return inNetworkNamespace(fd, body);
+  } finally {
+    fs.closeSync(fd);
+  }
+}

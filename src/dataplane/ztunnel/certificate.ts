@@ -1,0 +1,75 @@
+/** A workload's certificate as the CA gave it, checked and ready for TLS. */
+import { X509Certificate } from 'node:crypto';
+import type { TLSOptions } from 'bun';
+import { formatIdentity, identitiesFromSubjectAltName } from '../../mesh/index.ts';
+
+/** What `/config_dump` shows of one certificate. */
+export interface CertificateSummary {
+  readonly pem: string;
+  readonly serialNumber: string;
+  readonly validFrom: string;
+  readonly expirationTime: string;
+}
+
+export interface WorkloadCertificate {
+  readonly identity: string;
+  /** Milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly chain: readonly CertificateSummary[];
+  readonly roots: readonly CertificateSummary[];
+  /** For the server side of tunnels: client certificates are required and verified. */
+  readonly serverTls: TLSOptions;
+  /** For the client side. The name is checked by hand against the SPIFFE identities expected. */
+  readonly clientTls: TLSOptions;
+}
+
+/** SSL_OP_NO_TLSv1, 1.1 and 1.2: the mesh speaks TLS 1.3 only. */
+const TLS13_ONLY = 0x0400_0000 | 0x1000_0000 | 0x0800_0000;
+export const ALPN_H2 = 'h2';
+const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
+const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+const summarize = (pem: string): CertificateSummary => {
+  const parsed = new X509Certificate(pem);
+  return {
+    pem: Buffer.from(`${pem}\n`).toString('base64'),
+    serialNumber: BigInt(`0x${parsed.serialNumber}`).toString(),
+    validFrom: new Date(parsed.validFrom).toISOString().replace('.000Z', 'Z'),
+    expirationTime: new Date(parsed.validTo).toISOString().replace('.000Z', 'Z'),
+  };
+};
+
+/**
+ * Checks a CA's answer: leaf first, then intermediates, last the roots (which may be several). Throws with the reason when it cannot be used.
+ * `expectedIdentity` undefined accepts the identity the CA chose (dedicated mode).
+ */
+export function readCertificate(chain: readonly string[], keyPem: string, expectedIdentity: string | undefined): WorkloadCertificate {
+  if (chain.length < 2) throw new Error('the CA sent no root certificate: cert_chain needs the leaf first and the root last');
+  const leafPem = chain[0]!.match(PEM_BLOCK)?.[0];
+  if (leafPem === undefined) throw new Error('the CA sent a leaf that is not a PEM certificate');
+  const leaf = new X509Certificate(leafPem);
+  const identity = identitiesFromSubjectAltName(leaf.subjectAltName ?? '')[0];
+  if (identity === undefined) throw new Error('the certificate of the CA has no SPIFFE identity');
+  const uri = formatIdentity(identity);
+  if (expectedIdentity !== undefined && uri !== expectedIdentity) throw new Error(`the CA signed ${uri} instead of ${expectedIdentity}`);
+  const intermediates = chain.slice(1, -1).flatMap((text) => text.match(PEM_BLOCK) ?? []);
+  const roots = chain[chain.length - 1]!.match(PEM_BLOCK) ?? [];
+  if (roots.length === 0) throw new Error('the CA sent a root that is not a PEM certificate');
+  const common: TLSOptions = {
+    cert: [leafPem, ...intermediates].join('\n'),
+    key: keyPem,
+    ca: roots.join('\n'),
+    secureOptions: TLS13_ONLY,
+    ALPNProtocols: ALPN_PROTOCOLS,
+  };
+  return {
+    identity: uri,
+    notBefore: Date.parse(leaf.validFrom),
+    notAfter: Date.parse(leaf.validTo),
+    chain: [leafPem, ...intermediates].map(summarize),
+    roots: [...roots].map(summarize),
+    serverTls: { ...common, requestCert: true, rejectUnauthorized: true },
+    clientTls: { ...common, rejectUnauthorized: false },
+  };
+}

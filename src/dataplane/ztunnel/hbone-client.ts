@@ -1,0 +1,117 @@
+/** The client end of a tunnel: dials another proxy, checks who it is, and opens streams. */
+import { identitiesFromSubjectAltName, isAcceptedServer } from '../../mesh/index.ts';
+import { Dial, type DialEvents, type DialFailure, type DialOptions, type TcpSocket } from '../../platform/net/index.ts';
+import type { HeaderList, Http2CloseReason, Http2Settings } from '../../protocol/index.ts';
+import { ALPN_H2 } from './certificate.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { Tunnel } from './tunnel.ts';
+
+export interface ClientTunnelEvents {
+  onTunnelReady(tunnel: ClientTunnel): void;
+  onTunnelFailed(tunnel: ClientTunnel, end: ConnectionEnd): void;
+  /** A tunnel that was ready is over. */
+  onTunnelClosed(tunnel: ClientTunnel): void;
+}
+
+export class ClientTunnel extends Tunnel {
+  readonly #events: ClientTunnelEvents;
+  readonly #accepted: readonly string[];
+  #dial: Dial | undefined;
+  #isReady = false;
+  #failed = false;
+  /** When its last stream ended, for the pool. */
+  idleSince = performance.now();
+
+  constructor(settings: Http2Settings, accepted: readonly string[], events: ClientTunnelEvents) {
+    super('client', settings);
+    this.#accepted = accepted;
+    this.#events = events;
+  }
+
+  dial(options: DialOptions): void {
+    this.#dial = new Dial(options, new Connector(this));
+  }
+
+  get isReady(): boolean {
+    return this.#isReady && this.isOpen;
+  }
+
+  /** Gives up a tunnel nobody waits for. */
+  cancel(): void {
+    if (this.#isReady) {
+      this.http2.shutdown('graceful');
+      return;
+    }
+    this.#failed = true;
+    this.#dial?.cancel();
+    this.close('graceful', 'cancelled');
+  }
+
+  connected(socket: TcpSocket): void {
+    // Bun's types do not know these two of a TLS socket's members on the generic socket.
+    const { alpnProtocol } = socket as { alpnProtocol?: string | false };
+    const presented = identitiesFromSubjectAltName(peerSubjectAltName(socket));
+    if (!isAcceptedServer(presented, this.#accepted)) {
+      socket.terminate();
+      this.#fail(endOf('tls-failure', `identity verification error: peer is none of ${this.#accepted.join(', ')}`));
+    } else if (alpnProtocol !== ALPN_H2) {
+      socket.terminate();
+      this.#fail(endOf('http2-handshake', 'the peer did not agree to ALPN h2'));
+    } else {
+      this.#isReady = true;
+      this.start(socket);
+      this.#events.onTunnelReady(this);
+    }
+  }
+
+  dialFailed(failure: DialFailure): void {
+    if (failure.stage === 'handshake' && failure.code !== 'ETIMEDOUT') this.#fail(endOf('tls-failure', failure.message));
+    else if (failure.code === 'ETIMEDOUT') this.#fail(endOf('hbone-timeout', failure.message));
+    else this.#fail(endOf('connect-failed', failure.message));
+  }
+
+  protected override accept(streamId: number, _headers: HeaderList, _endStream: boolean): void {
+    // Answers to streams that are no longer of interest.
+    this.http2.consumed(streamId, 0);
+  }
+
+  protected override closed(_reason: Http2CloseReason, _detail: string): void {
+    if (this.#isReady) this.#events.onTunnelClosed(this);
+  }
+
+  override detach(streamId: number): void {
+    super.detach(streamId);
+    if (this.streamCount === 0) this.idleSince = performance.now();
+  }
+
+  #fail(end: ConnectionEnd): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#events.onTunnelFailed(this, end);
+    this.close('transport-closed', end.message);
+  }
+}
+
+/** The dial's events. Between the handshake and the tunnel's start nothing else can come: both happen in one call. */
+class Connector implements DialEvents {
+  readonly #tunnel: ClientTunnel;
+  constructor(tunnel: ClientTunnel) {
+    this.#tunnel = tunnel;
+  }
+  onConnected(socket: TcpSocket): void {
+    this.#tunnel.connected(socket);
+  }
+  onDialFailed(failure: DialFailure): void {
+    this.#tunnel.dialFailed(failure);
+  }
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {}
+}
+
+/** `subjectaltname` of the peer's certificate as text, empty without one. */
+export function peerSubjectAltName(socket: TcpSocket): string {
+  const { getPeerCertificate } = socket as { getPeerCertificate?: () => { subjectaltname?: string } | null };
+  return getPeerCertificate?.call(socket)?.subjectaltname ?? '';
+}

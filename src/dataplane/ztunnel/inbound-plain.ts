@@ -1,0 +1,142 @@
+/** A connection to a pod that does not come through a tunnel: allowed as far as policies allow somebody without identity (ambient contract 2.7). */
+import { authorize, type Connection, formatHostPort, inboundService, rejectionMessage } from '../../mesh/index.ts';
+import { Dial, type DialEvents, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
+import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
+import { TcpRelay } from './tcp-relay.ts';
+
+export class InboundPlain implements SocketEvents, EnforcedConnection {
+  readonly #pod: PodProxy;
+  readonly #socket: TcpSocket;
+  readonly #sourceIp: string;
+  readonly #source: string;
+  readonly #ip: string;
+  readonly #port: number;
+  #record: ConnectionRecord | undefined;
+  #dial: Dial | undefined;
+  #relay: TcpRelay | undefined;
+  #over = false;
+  connection!: Connection;
+
+  constructor(pod: PodProxy, socket: TcpSocket, sourceIp: string, ip: string, port: number) {
+    this.#pod = pod;
+    this.#socket = socket;
+    this.#sourceIp = sourceIp;
+    this.#source = formatHostPort(sourceIp, socket.remotePort);
+    this.#ip = ip;
+    this.#port = port;
+  }
+
+  start(illegalPorts: readonly number[]): void {
+    const pod = this.#pod;
+    const local = pod.workload;
+    if (illegalPorts.includes(this.#port)) {
+      this.#deny(endOf('self-call'));
+      return;
+    }
+    if (local === undefined) {
+      this.#deny(endOf('unknown-source', pod.describe()));
+      return;
+    }
+    const { registry, config } = pod.context;
+    const destination = formatHostPort(this.#ip, this.#port);
+    this.#record = pod.open({
+      direction: 'inbound',
+      sourceAddress: this.#source,
+      source: registry.workloadByAddress(config.network, this.#sourceIp),
+      destinationAddress: destination,
+      destination: local,
+      service: inboundService(registry, local, this.#port),
+      isMutualTls: false,
+      protocol: 'TCP',
+      originalDestination: destination,
+    });
+    this.connection = { sourceIp: this.#sourceIp, destinationIp: this.#ip, destinationPort: this.#port };
+    const decision = authorize(pod.policies(local), this.connection);
+    pod.decided(decision, this.connection);
+    if (!decision.allowed) {
+      this.close({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
+      return;
+    }
+    pod.enforce(this);
+    this.#socket.pause();
+    const spoof = config.originalSource !== false && this.#sourceIp !== this.#ip;
+    this.#dial = new Dial(
+      {
+        ...pod.dialOptions(),
+        address: this.#ip,
+        port: this.#port,
+        source: spoof ? this.#sourceIp : undefined,
+        sourceRequired: config.originalSource === true,
+      },
+      new PlainApplication(this),
+    );
+  }
+
+  applicationConnected(socket: TcpSocket): void {
+    if (this.#over) {
+      socket.terminate();
+      return;
+    }
+    this.#relay = new TcpRelay(this.#socket, socket, this.#record!.counts, (end) => this.#ended(end));
+    this.#socket.resume();
+  }
+
+  applicationFailed(failure: DialFailure): void {
+    this.close(endOf(failure.code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed', failure.message));
+  }
+
+  close(end: ConnectionEnd): void {
+    if (this.#over) return;
+    if (this.#relay !== undefined) {
+      this.#relay.abort(end);
+      return;
+    }
+    this.#dial?.cancel();
+    this.#socket.terminate();
+    this.#ended(end);
+  }
+
+  // The client's socket until the relay takes it over; it is paused.
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {
+    this.close(endOf('io', 'the client closed the connection before it was established'));
+  }
+
+  #deny(end: ConnectionEnd): void {
+    this.#over = true;
+    this.#pod.refused('inbound');
+    logEarlyDeny(this.#pod.context.access, 'inbound', this.#source, formatHostPort(this.#ip, this.#port), end.message);
+    this.#socket.terminate();
+    this.#pod.socketClosed('destination');
+  }
+
+  #ended(end: ConnectionEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#pod.release(this);
+    this.#record?.end(end);
+    this.#pod.socketClosed('destination');
+  }
+}
+
+class PlainApplication implements DialEvents {
+  readonly #connection: InboundPlain;
+  constructor(connection: InboundPlain) {
+    this.#connection = connection;
+  }
+  onConnected(socket: TcpSocket): void {
+    this.#connection.applicationConnected(socket);
+  }
+  onDialFailed(failure: DialFailure): void {
+    this.#connection.applicationFailed(failure);
+  }
+  // The relay takes the socket's events over within `onConnected`.
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {}
+}

@@ -1,0 +1,201 @@
+/** One CONNECT on an inbound tunnel: checks in the order of the ambient contract (1.4, 2.6), the connection to the application, and its life. */
+import {
+  authorize,
+  type Connection,
+  formatHostPort,
+  type InboundRoute,
+  inboundService,
+  rejectionMessage,
+  resolveInbound,
+  type Service,
+  type Workload,
+  workloadSpiffeId,
+} from '../../mesh/index.ts';
+import { Dial, type DialEvents, type DialFailure, type TcpSocket } from '../../platform/net/index.ts';
+import { type ConnectRequest, ErrorCode, encodeProxyHeader, type HeaderList, parseConnectRequest } from '../../protocol/index.ts';
+import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
+import { baggageHeader } from './context.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
+import type { InboundTunnel } from './inbound-tunnel.ts';
+import type { EnforcedConnection } from './pod-proxy.ts';
+import { TunnelBridge } from './tunnel-bridge.ts';
+
+const HBONE_PORT = 15_008;
+
+export class InboundStream implements EnforcedConnection, DialEvents {
+  readonly #tunnel: InboundTunnel;
+  readonly #streamId: number;
+  #bridge: TunnelBridge | undefined;
+  #record: ConnectionRecord | undefined;
+  #dial: Dial | undefined;
+  #isAnswered = false;
+  #local: Workload | undefined;
+  #proxyHeader: Uint8Array | undefined;
+  connection!: Connection;
+
+  constructor(tunnel: InboundTunnel, streamId: number) {
+    this.#tunnel = tunnel;
+    this.#streamId = streamId;
+  }
+
+  start(headers: HeaderList, endStream: boolean): void {
+    const request = parseConnectRequest(headers);
+    if (!request.ok) {
+      this.#refuse(request.error.status, request.error.reason);
+      return;
+    }
+    const { pod, destinationIp } = this.#tunnel;
+    const local = pod.workload;
+    if (local === undefined) {
+      this.#refuse(503, endOf('unknown-source', pod.describe()).message);
+      return;
+    }
+    const { authority } = request.value;
+    const host = authority.kind === 'ip' ? authority.address : authority.hostname;
+    const route = resolveInbound(pod.context.registry, local, destinationIp, { host, port: authority.port });
+    if (route.kind === 'failure') {
+      this.#refuse(route.status, route.message);
+      return;
+    }
+    this.#accept(local, request.value, route, formatHostPort(host, authority.port), endStream);
+  }
+
+  #accept(local: Workload, request: ConnectRequest, route: InboundRoute, authority: string, endStream: boolean): void {
+    const tunnel = this.#tunnel;
+    const { pod } = tunnel;
+    this.#local = local;
+    const { registry, config } = pod.context;
+    const source = registry.workloadByAddress(config.network, tunnel.sourceIp);
+    const service: Service | undefined = route.service ?? inboundService(registry, local, route.port, request.forwardedHost);
+    this.connection = { sourceIp: tunnel.sourceIp, destinationIp: route.ip, destinationPort: route.port, identity: tunnel.identity };
+    const record = pod.open({
+      direction: 'inbound',
+      sourceAddress: tunnel.source,
+      source,
+      sourceBaggage: config.responseBaggage ? request.baggage : undefined,
+      sourceIdentity: tunnel.identityUri,
+      destinationAddress: formatHostPort(tunnel.destinationIp, HBONE_PORT),
+      hboneAddress: authority,
+      destination: local,
+      destinationIdentity: workloadSpiffeId(local),
+      service,
+      isMutualTls: true,
+      protocol: 'HBONE',
+      originalDestination: formatHostPort(route.ip, route.port),
+    });
+    this.#record = record;
+    const decision = authorize(pod.policies(local), this.connection);
+    pod.decided(decision, this.connection);
+    if (!decision.allowed) {
+      tunnel.refuse(this.#streamId, 401);
+      record.end({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
+      return;
+    }
+    this.#bridge = new TunnelBridge(tunnel, this.#streamId, record.counts, false, (end) => this.#ended(end));
+    pod.enforce(this);
+    if (endStream) this.#bridge.onTunnelData(new Uint8Array(0), true);
+    this.#connect(route, authority);
+  }
+
+  #connect(route: InboundRoute, authority: string): void {
+    const { pod, sourceIp, source, identityUri } = this.#tunnel;
+    const { config } = pod.context;
+    const throughTunnel = route.applicationTunnel !== undefined;
+    let address = route.ip;
+    if (throughTunnel && config.localhostAppTunnel) address = route.ip.includes(':') ? '::1' : '127.0.0.1';
+    if (route.applicationTunnel === 'PROXY') {
+      const asked = splitHostPort(authority);
+      this.#proxyHeader = encodeProxyHeader({
+        source: splitHostPort(source),
+        destination: asked.address.match(/^[0-9.]+$|:/)
+          ? asked
+          : { address: serviceVip(route, config.network) ?? route.ip, port: asked.port },
+        identity: identityUri,
+      });
+    }
+    // The application sees its client's address, except where that would be its own, or another address family.
+    const sameFamily = sourceIp.includes(':') === address.includes(':');
+    const spoof = config.originalSource !== false && address === route.ip && sourceIp !== route.ip && sameFamily;
+    this.#dial = new Dial(
+      {
+        ...pod.dialOptions(),
+        address,
+        port: route.port,
+        source: spoof ? sourceIp : undefined,
+        sourceRequired: config.originalSource === true,
+      },
+      this,
+    );
+  }
+
+  // The application's connection.
+
+  onConnected(socket: TcpSocket): void {
+    const bridge = this.#bridge!;
+    if (this.#record === undefined) {
+      socket.terminate();
+      return;
+    }
+    this.#isAnswered = true;
+    const { pod, http2 } = this.#tunnel;
+    const baggage = pod.context.config.responseBaggage ? baggageHeader(this.#local!) : '';
+    http2.sendHeaders(
+      this.#streamId,
+      baggage === ''
+        ? OK
+        : [
+            [':status', '200'],
+            ['baggage', baggage],
+          ],
+      false,
+    );
+    if (this.#proxyHeader !== undefined) socket.write(this.#proxyHeader);
+    bridge.attachSocket(socket);
+  }
+
+  onDialFailed(failure: DialFailure): void {
+    const end = endOf(failure.code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed', failure.message);
+    this.close(end);
+  }
+
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {}
+
+  /** Ends the stream, with a status while there is none yet. */
+  close(end: ConnectionEnd): void {
+    if (this.#record === undefined) return;
+    if (!this.#isAnswered) this.#tunnel.http2.sendHeaders(this.#streamId, [[':status', String(end.status)]], true);
+    this.#bridge?.abort(end, this.#isAnswered ? ErrorCode.CANCEL : ErrorCode.NO_ERROR);
+  }
+
+  #ended(end: ConnectionEnd): void {
+    const record = this.#record;
+    this.#record = undefined;
+    if (!this.#isAnswered) this.#dial?.cancel();
+    this.#tunnel.pod.release(this);
+    record?.end(end);
+  }
+
+  #refuse(status: number, message: string): void {
+    this.#tunnel.refuse(this.#streamId, status);
+    this.#tunnel.pod.refused('inbound');
+    const { source, destinationIp, pod } = this.#tunnel;
+    logEarlyDeny(pod.context.access, 'inbound', source, formatHostPort(destinationIp, HBONE_PORT), message);
+  }
+}
+
+const OK: HeaderList = [[':status', '200']];
+
+const splitHostPort = (text: string): { address: string; port: number } => {
+  const colon = text.lastIndexOf(':');
+  return { address: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
+};
+
+/** The address a PROXY header names for a host name: a VIP of its service, of this network and IPv4 where there is a choice. */
+const serviceVip = (route: InboundRoute, network: string): string | undefined => {
+  const vips = route.service?.vips ?? [];
+  const near = vips.filter((vip) => vip.network === network);
+  return (near.find((vip) => !vip.address.includes(':')) ?? near[0] ?? vips[0])?.address;
+};

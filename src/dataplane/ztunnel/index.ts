@@ -1,0 +1,26 @@
+/** The node proxy: a drop-in replacement for Istio's ztunnel. */
+import { processLogging } from '../../platform/telemetry/index.ts';
+import { ConfigError, readConfig } from './config.ts';
+import { NodeProxy } from './proxy.ts';
+
+/** Runs the node proxy until SIGTERM, SIGINT or `/quitquitquit`, and its drain. The exit code: 0, or 1 when it could not start or go on. */
+export async function runZtunnel(env: NodeJS.ProcessEnv): Promise<number> {
+  let proxy: NodeProxy;
+  try {
+    const config = readConfig(env);
+    proxy = new NodeProxy(config, processLogging());
+  } catch (error) {
+    const problems = error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
+    for (const problem of problems) process.stderr.write(`ztunnel: ${problem}\n`);
+    return 1;
+  }
+  const stop = (): void => void proxy.shutdown();
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  try {
+    return await proxy.run();
+  } finally {
+    process.off('SIGTERM', stop);
+    process.off('SIGINT', stop);
+  }
+}

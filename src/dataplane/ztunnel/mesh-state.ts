@@ -1,0 +1,60 @@
+/** Feeds the registry: from the control plane's resources, or from a local file. */
+import { decodeAddress, decodeAuthorization, type MeshRegistry, policyKey } from '../../mesh/index.ts';
+import type { Logger } from '../../platform/telemetry/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
+import type { XdsHandler, XdsRejection, XdsResource } from './xds-client.ts';
+
+type Apply = (resource: XdsResource) => string | undefined;
+
+/** Applies a response as one change of the registry, so that open connections are looked at once. */
+function applyAll(
+  registry: MeshRegistry,
+  resources: readonly XdsResource[],
+  removed: readonly string[],
+  apply: Apply,
+  remove: (name: string) => void,
+): XdsRejection[] {
+  const rejections: XdsRejection[] = [];
+  registry.batch(() => {
+    for (const name of removed) remove(name);
+    for (const resource of resources) {
+      const reason = apply(resource);
+      if (reason !== undefined) rejections.push({ name: resource.name, reason });
+    }
+  });
+  return rejections;
+}
+
+export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
+  const address: Apply = ({ value }) => {
+    const decoded = decodeAddress(value);
+    if (!decoded.ok) return decoded.error.join(', ');
+    if (decoded.value.kind === 'workload') registry.insertWorkload(decoded.value.workload);
+    else registry.insertService(decoded.value.service);
+    return undefined;
+  };
+  const policy: Apply = ({ value }) => {
+    const decoded = decodeAuthorization(value);
+    if (!decoded.ok) return decoded.error.join(', ');
+    const { policy: authorization, warnings } = decoded.value;
+    if (warnings.length > 0)
+      log.warn('parts of a policy are not understood', { policy: policyKey(authorization), problems: warnings.join('; ') });
+    registry.insertPolicy(authorization);
+    return undefined;
+  };
+  return [
+    {
+      typeUrl: ADDRESS_TYPE,
+      apply: (resources, removed) => applyAll(registry, resources, removed, address, (name) => void registry.remove(name)),
+    },
+    {
+      typeUrl: AUTHORIZATION_TYPE,
+      apply: (resources, removed) => applyAll(registry, resources, removed, policy, (name) => void registry.removePolicy(name)),
+    },
+  ];
+}
+
+/** Throws with every problem when the text cannot be used. */
+export function applyLocalXds(_registry: MeshRegistry, local: { readonly source: string; readonly text: string }): void {
+  throw new Error(`${local.source}: local configuration is not wired yet`);
+}

@@ -1,0 +1,295 @@
+/** A connection an application of a pod opens: where it goes, over which tunnel or plainly, and its life. */
+import {
+  formatHostPort,
+  ILLEGAL_PORTS,
+  type Route,
+  resolveOutbound,
+  type Workload,
+  withResolvedIp,
+  workloadSpiffeId,
+} from '../../mesh/index.ts';
+import { Dial, type DialEvents, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import { encodeForwarded, type HeaderList, makeTraceparent, responseStatus } from '../../protocol/index.ts';
+import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
+import { baggageHeader } from './context.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
+import type { ClientTunnel } from './hbone-client.ts';
+import type { PoolUser } from './hbone-pool.ts';
+import type { PodProxy } from './pod-proxy.ts';
+import { TcpRelay } from './tcp-relay.ts';
+import { TunnelBridge } from './tunnel-bridge.ts';
+
+type Usable = Exclude<Route, { kind: 'failure' }>;
+type Hbone = Extract<Route, { kind: 'hbone' }>;
+
+const randomBytes = new Uint8Array(24);
+
+export class OutboundConnection implements SocketEvents, PoolUser {
+  readonly #pod: PodProxy;
+  readonly #socket: TcpSocket;
+  readonly #source: string;
+  readonly #sourceIp: string;
+  readonly #ip: string;
+  readonly #port: number;
+  #record: ConnectionRecord | undefined;
+  #route: Hbone | undefined;
+  #workload: Workload | undefined;
+  #joined: { abort(end: ConnectionEnd): void } | undefined;
+  #dial: Dial | undefined;
+  #isPaused = false;
+  #over = false;
+
+  constructor(pod: PodProxy, socket: TcpSocket, sourceIp: string, sourcePort: number, ip: string, port: number) {
+    this.#pod = pod;
+    this.#socket = socket;
+    this.#sourceIp = sourceIp;
+    this.#source = formatHostPort(sourceIp, sourcePort);
+    this.#ip = ip;
+    this.#port = port;
+  }
+
+  /** Decides where the connection goes. */
+  start(): void {
+    const workload = this.#pod.workload;
+    if (workload !== undefined) {
+      this.#resolve(workload);
+      return;
+    }
+    this.#hold();
+    this.#pod.whenKnown((known) => {
+      if (this.#over) return;
+      if (known !== undefined) this.#resolve(known);
+      else this.#deny(endOf('unknown-source', this.#pod.describe()));
+    });
+  }
+
+  /** Ends the connection for a reason of the proxy. */
+  abort(end: ConnectionEnd): void {
+    if (this.#over) return;
+    if (this.#joined !== undefined) this.#joined.abort(end);
+    else this.#fail(end);
+  }
+
+  #resolve(source: Workload): void {
+    this.#workload = source;
+    const { registry, random, config } = this.#pod.context;
+    const route = resolveOutbound(registry, source, { ip: this.#ip, port: this.#port }, random, {
+      network: config.network,
+      sourceIp: this.#sourceIp,
+      illegalPorts: ILLEGAL_PORTS,
+    });
+    if (route.kind === 'failure') {
+      this.#deny({ reason: 'unresolved', flag: 'CONNECT', message: route.message, status: route.status });
+      return;
+    }
+    if (route.target.kind === 'ip') {
+      this.#go(route, source);
+      return;
+    }
+    this.#hold();
+    const { hostname, preferFamily } = route.target;
+    Bun.dns.lookup(hostname, { family: 'any' }).then(
+      (found) => {
+        if (this.#over) return;
+        const best = found.find((candidate) => candidate.family === preferFamily) ?? found[0];
+        if (best === undefined) this.#deny(endOf('connect-failed', `${hostname} has no address`));
+        else this.#go(withResolvedIp(route, best.address), source);
+      },
+      (error: Error) => {
+        if (!this.#over) this.#deny(endOf('connect-failed', `${hostname}: ${error.message}`));
+      },
+    );
+  }
+
+  #go(route: Usable, source: Workload): void {
+    if (route.kind === 'double-hbone') {
+      this.#deny(endOf('not-supported', `${this.#ip} is in another network, which needs HBONE inside HBONE`));
+      return;
+    }
+    if (route.kind === 'hbone') this.#throughTunnel(route, source);
+    else this.#plainly(route, source);
+  }
+
+  #open(route: Usable, source: Workload, isMutualTls: boolean): ConnectionRecord {
+    const destination = route.kind === 'passthrough' ? undefined : route.destinationWorkload;
+    return this.#pod.open({
+      direction: 'outbound',
+      sourceAddress: this.#source,
+      source,
+      sourceIdentity: isMutualTls ? workloadSpiffeId(source) : undefined,
+      destinationAddress: route.address,
+      hboneAddress: route.kind === 'hbone' ? route.authority : undefined,
+      destination,
+      destinationIdentity: isMutualTls && destination ? workloadSpiffeId(destination) : undefined,
+      service: route.destinationService,
+      isMutualTls,
+      protocol: route.kind === 'hbone' ? 'HBONE' : 'TCP',
+      originalDestination: formatHostPort(this.#ip, this.#port),
+    });
+  }
+
+  #throughTunnel(route: Hbone, source: Workload): void {
+    this.#record = this.#open(route, source, true);
+    this.#route = route;
+    const { ip, port } = route.target as { ip: string; port: number };
+    // Without a tunnel at hand the application must wait; with one, `onTunnel` comes before this returns.
+    this.#pod.pool.acquire(
+      {
+        sourceIdentity: workloadSpiffeId(source),
+        sourceIp: this.#sourceIp,
+        ip,
+        port,
+        acceptedIdentities: route.acceptedIdentities,
+        workload: route.destinationWorkload.uid,
+      },
+      this,
+    );
+    if (this.#joined === undefined && !this.#over) this.#hold();
+  }
+
+  onTunnel(tunnel: ClientTunnel): void {
+    if (this.#over) return;
+    const route = this.#route!;
+    const streamId = tunnel.http2.request(this.#connectHeaders(route), false);
+    if (streamId === undefined) {
+      this.#fail(endOf('pool-exhausted'));
+      return;
+    }
+    const record = this.#record!;
+    const bridge = new OutboundBridge(tunnel, streamId, record.counts, true, (end) => this.#end(end));
+    this.#joined = bridge;
+    bridge.attachSocket(this.#socket);
+    if (this.#isPaused) this.#socket.resume();
+  }
+
+  onNoTunnel(end: ConnectionEnd): void {
+    if (!this.#over) this.#fail(end);
+  }
+
+  #connectHeaders(route: Hbone): HeaderList {
+    const headers: (readonly [string, string])[] = [
+      [':method', 'CONNECT'],
+      [':authority', route.authority],
+    ];
+    const baggage = baggageHeader(this.#workload!);
+    if (baggage !== '') headers.push(['baggage', baggage]);
+    const separator = this.#source.lastIndexOf(':');
+    headers.push([
+      'forwarded',
+      encodeForwarded(this.#sourceIp, Number(this.#source.slice(separator + 1)), route.destinationService?.hostname),
+    ]);
+    headers.push(['traceparent', makeTraceparent(crypto.getRandomValues(randomBytes))]);
+    return headers;
+  }
+
+  #plainly(route: Usable, source: Workload): void {
+    this.#record = this.#open(route, source, false);
+    this.#hold();
+    const { ip, port } = route.target as { ip: string; port: number };
+    this.#dial = new Dial({ ...this.#pod.dialOptions(), address: ip, port }, new PlainUpstream(this));
+  }
+
+  /** The plain connection to the destination is up. */
+  plainConnected(upstream: TcpSocket): void {
+    if (this.#over) {
+      upstream.terminate();
+      return;
+    }
+    this.#joined = new TcpRelay(this.#socket, upstream, this.#record!.counts, (end) => this.#end(end));
+    this.#socket.resume();
+  }
+
+  plainFailed(failure: DialFailure): void {
+    if (!this.#over) this.#fail(endOf(failure.code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed', failure.message));
+  }
+
+  // Events of the application's socket until a bridge or relay takes them over.
+
+  // The socket is paused unless one has: nothing comes but its end by force.
+
+  onData(): void {}
+
+  onEnd(): void {}
+
+  onDrain(): void {}
+
+  onClose(): void {
+    if (this.#over) return;
+    this.#pod.pool.abandon(this);
+    this.#dial?.cancel();
+    this.#end(endOf('io', 'the application closed the connection before it was established'));
+  }
+
+  #hold(): void {
+    if (this.#isPaused || this.#over) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  /** Before there is a record: only a log line. */
+  #deny(end: ConnectionEnd): void {
+    this.#over = true;
+    logEarlyDeny(this.#pod.context.access, 'outbound', this.#source, formatHostPort(this.#ip, this.#port), end.message);
+    this.#socket.terminate();
+    this.#pod.outboundEnded(this);
+  }
+
+  #fail(end: ConnectionEnd): void {
+    this.#dial?.cancel();
+    this.#socket.terminate();
+    this.#end(end);
+  }
+
+  #end(end: ConnectionEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#record?.end(end);
+    this.#pod.outboundEnded(this);
+  }
+}
+
+/** The stream of a request: nothing but 200 is a tunnel. */
+class OutboundBridge extends TunnelBridge {
+  #isAnswered = false;
+
+  override onTunnelHeaders(headers: HeaderList, endStream: boolean): void {
+    const status = responseStatus(headers);
+    if (!this.#isAnswered && status !== 200) {
+      this.abort(endOf('http-status', `${status} ${STATUS_TEXT[status] ?? ''}`.trimEnd()));
+      return;
+    }
+    this.#isAnswered = true;
+    this.confirm();
+    super.onTunnelHeaders(headers, endStream);
+  }
+}
+
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+};
+
+/** The plain connection of an outbound one while it is being made. */
+class PlainUpstream implements DialEvents {
+  readonly #connection: OutboundConnection;
+  constructor(connection: OutboundConnection) {
+    this.#connection = connection;
+  }
+  onConnected(socket: TcpSocket): void {
+    this.#connection.plainConnected(socket);
+  }
+  onDialFailed(failure: DialFailure): void {
+    this.#connection.plainFailed(failure);
+  }
+  // The relay takes the socket's events over within `onConnected`.
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {}
+}

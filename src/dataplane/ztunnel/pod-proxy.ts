@@ -1,0 +1,356 @@
+/** The part of the proxy that serves one pod: its listeners inside the pod's network namespace, its tunnels and its open connections. */
+import {
+  type Authorization,
+  authorize,
+  type Connection,
+  DEFAULT_TRUST_DOMAIN,
+  type Decision,
+  formatHostPort,
+  formatIdentity,
+  ILLEGAL_PORTS,
+  POLICY_CHANGE_MESSAGE,
+  policiesFor,
+  policyKey,
+  type Workload,
+  workloadIdentity,
+} from '../../mesh/index.ts';
+import { originalDestination, type TcpOptions } from '../../platform/linux/index.ts';
+import { type DialOptions, plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
+import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
+import type { WorkloadCertificate } from './certificate.ts';
+import type { WorkloadInfo } from './config.ts';
+import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
+import type { ProxyContext } from './context.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { ClientTunnel } from './hbone-client.ts';
+import { HbonePool, type PoolDestination } from './hbone-pool.ts';
+import { InboundPlain } from './inbound-plain.ts';
+import { InboundHandshake, type InboundTunnel } from './inbound-tunnel.ts';
+import { OutboundConnection } from './outbound.ts';
+import type { Reporter } from './traffic-metrics.ts';
+
+export const OUTBOUND_PORT = 15_001;
+export const INBOUND_PLAIN_PORT = 15_006;
+export const INBOUND_HBONE_PORT = 15_008;
+
+/** To connect to an application or another proxy. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How long a new pod's connections wait for the control plane to know it. */
+const WORKLOAD_WAIT_MS = 5000;
+
+/** An accepted inbound connection that policies keep applying to. */
+export interface EnforcedConnection {
+  readonly connection: Connection;
+  close(end: ConnectionEnd): void;
+}
+
+export class PodProxy {
+  readonly context: ProxyContext;
+  readonly info: WorkloadInfo;
+  readonly pool: HbonePool;
+  readonly serverSettings: Http2Settings;
+  readonly inbound = new ConnectionTable();
+  readonly outbound = new ConnectionTable();
+  readonly #clientSettings: Http2Settings;
+  readonly #networkNamespace: number | undefined;
+  readonly #listeners: TcpListener[] = [];
+  readonly #outboundConnections = new Set<OutboundConnection>();
+  readonly #tunnels = new Set<InboundTunnel>();
+  readonly #enforced = new Set<EnforcedConnection>();
+  #hbone: TcpListener | undefined;
+  #unwatch: (() => void) | undefined;
+  #identity = '';
+  #knownAt = -1;
+  #workload: Workload | undefined;
+  #policiesAt = -1;
+  #policies: readonly Authorization[] = [];
+  #closed = false;
+
+  /** `networkNamespace` undefined: the process's own. Does not take over the descriptor. */
+  constructor(context: ProxyContext, info: WorkloadInfo, networkNamespace: number | undefined) {
+    this.context = context;
+    this.info = info;
+    this.#networkNamespace = networkNamespace;
+    const { streamWindow, connectionWindow, frameSize: maxFrameSize, poolMaxStreams, poolRelease } = context.config;
+    const windows = { streamWindow, connectionWindow, maxFrameSize };
+    this.serverSettings = { ...SERVER_SETTINGS, ...windows };
+    this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
+    this.pool = new HbonePool({ maxStreams: poolMaxStreams, releaseAfter: poolRelease, dial: (to, pool) => this.#dialTunnel(to, pool) });
+  }
+
+  /** Opens the listeners. Throws a `SystemError` when the namespace is gone or a port is taken, and then holds nothing. */
+  start(): void {
+    try {
+      this.#listen(OUTBOUND_PORT, (socket) => this.#acceptOutbound(socket)).serve();
+      this.#listen(INBOUND_PLAIN_PORT, (socket) => this.#acceptPlain(socket)).serve();
+      this.#hbone = this.#listen(INBOUND_HBONE_PORT, (socket) => this.#acceptTunnel(socket));
+      this.registryChanged();
+    } catch (error) {
+      this.#stopListening();
+      this.pool.close(endOf('pod-removed'));
+      throw error;
+    }
+  }
+
+  /** The pod as the mesh knows it; undefined while the control plane does not. */
+  get workload(): Workload | undefined {
+    const { registry, config } = this.context;
+    if (this.#knownAt !== registry.version) {
+      this.#knownAt = registry.version;
+      this.#workload = registry.workloadByInfo(this.info.name, this.info.namespace, this.info.serviceAccount, config.clusterId);
+    }
+    return this.#workload;
+  }
+
+  get trustDomain(): string {
+    return this.workload?.trustDomain || this.context.config.trustDomain || DEFAULT_TRUST_DOMAIN;
+  }
+
+  describe(): string {
+    return `${this.info.namespace}/${this.info.name} with service account ${this.info.serviceAccount} is not known`;
+  }
+
+  /** Calls back when the pod is known, or with undefined when it still is not after a while. */
+  whenKnown(then: (workload: Workload | undefined) => void): void {
+    const { registry } = this.context;
+    const stop = registry.onChange(() => {
+      const { workload } = this;
+      if (workload === undefined) return;
+      finish(workload);
+    });
+    const timer = setTimeout(() => finish(undefined), WORKLOAD_WAIT_MS);
+    const finish = (workload: Workload | undefined) => {
+      stop();
+      clearTimeout(timer);
+      then(workload);
+    };
+  }
+
+  policies(workload: Workload): readonly Authorization[] {
+    const { registry, log } = this.context;
+    if (this.#policiesAt !== registry.version) {
+      this.#policiesAt = registry.version;
+      const { policies, missing } = policiesFor(registry, workload);
+      this.#policies = policies;
+      if (missing.length > 0)
+        log.warn('policies of a workload have not arrived and are not enforced', { workload: workload.uid, policies: missing.join(', ') });
+    }
+    return this.#policies;
+  }
+
+  /** What the operator asked to see of decisions. */
+  decided(decision: Decision, connection: Connection): void {
+    const { config, log } = this.context;
+    for (const { policy, action, matched } of decision.dryRun)
+      log.info('dry-run policy', { policy, action, matched, source: connection.sourceIp, port: connection.destinationPort });
+    const text = decision.allowed ? 'policy allows' : 'policy denies';
+    const fields = {
+      policy: decision.policy,
+      reason: decision.reason || undefined,
+      source: connection.sourceIp,
+      port: connection.destinationPort,
+    };
+    if (config.authzInfoLogging) log.info(text, fields);
+    else if (log.enabled('debug')) log.debug(text, fields);
+  }
+
+  open(facts: ConnectionFacts): ConnectionRecord {
+    return new ConnectionRecord(
+      facts,
+      this.context.metrics,
+      this.context.access,
+      facts.direction === 'inbound' ? this.inbound : this.outbound,
+    );
+  }
+
+  enforce(connection: EnforcedConnection): void {
+    this.#enforced.add(connection);
+  }
+
+  release(connection: EnforcedConnection): void {
+    this.#enforced.delete(connection);
+  }
+
+  /** The mesh has changed: policies may no longer allow what is open, the identity may be another, destinations may have left. */
+  registryChanged(policiesTouched = true): void {
+    const { workload } = this;
+    if (workload !== undefined) this.#useIdentity(formatIdentity(workloadIdentity(workload)));
+    if (workload === undefined || !policiesTouched) return;
+    const policies = this.policies(workload);
+    for (const enforced of this.#enforced)
+      if (!authorize(policies, enforced.connection).allowed) enforced.close({ ...endOf('policy-change'), message: POLICY_CHANGE_MESSAGE });
+  }
+
+  /** The keys of policies that apply to the pod now. */
+  policyKeys(): string[] {
+    return this.workload === undefined ? [] : this.policies(this.workload).map(policyKey);
+  }
+
+  /** Everything a connection made for this pod needs: its namespace, its mark. */
+  dialOptions(): Omit<DialOptions, 'address' | 'port'> {
+    return { ...this.#socketOptions(), networkNamespace: this.#networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+  }
+
+  outboundEnded(connection: OutboundConnection): void {
+    this.#outboundConnections.delete(connection);
+    this.context.metrics.socketClosed('source');
+  }
+
+  inboundTunnelOpened(tunnel: InboundTunnel): void {
+    if (this.#closed) tunnel.fail('the workload is leaving');
+    else this.#tunnels.add(tunnel);
+  }
+
+  inboundTunnelClosed(tunnel: InboundTunnel, reason: Http2CloseReason, detail: string): void {
+    this.#tunnels.delete(tunnel);
+    this.socketClosed('destination');
+    const { log } = this.context;
+    const isOrderly = reason === 'graceful' || reason === 'peer-goaway' || reason === 'transport-closed';
+    if (!isOrderly) {
+      this.refused('inbound');
+      log.warn('tunnel closed for a fault of the peer', { source: tunnel.source, identity: tunnel.identityUri, reason, detail });
+    } else if (log.enabled('debug')) log.debug('tunnel closed', { source: tunnel.source, reason, detail });
+  }
+
+  socketClosed(reporter: Reporter): void {
+    this.context.metrics.socketClosed(reporter);
+  }
+
+  /** Counts what was turned away before it was a connection. */
+  refused(direction: 'inbound' | 'outbound'): void {
+    this.context.refusals.labels({ direction }).inc();
+  }
+
+  get openConnections(): number {
+    return this.inbound.open.size + this.outbound.open.size;
+  }
+
+  /** Takes no new connections; open ones may finish. Peers are told to open no more streams. */
+  drain(): void {
+    this.#stopListening();
+    for (const tunnel of [...this.#tunnels]) tunnel.http2.shutdown('graceful');
+  }
+
+  /** Ends everything now. */
+  close(reason: 'drained' | 'pod-removed'): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopListening();
+    const end = endOf(reason);
+    for (const connection of [...this.#outboundConnections]) connection.abort(end);
+    for (const enforced of [...this.#enforced]) enforced.close(end);
+    for (const tunnel of [...this.#tunnels]) tunnel.fail(end.message);
+    this.pool.close(end);
+  }
+
+  #stopListening(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    for (const listener of this.#listeners.splice(0)) listener.close();
+    this.#hbone = undefined;
+  }
+
+  #socketOptions(): TcpOptions {
+    const { packetMark, keepalive, userTimeout } = this.context.config;
+    return { mark: packetMark, keepalive, userTimeout };
+  }
+
+  #listen(port: number, accept: (socket: TcpSocket) => SocketEvents | undefined): TcpListener {
+    const { ipv6, inpodPortReuse } = this.context.config;
+    const options = { ...this.#socketOptions(), port, networkNamespace: this.#networkNamespace, reusePort: inpodPortReuse };
+    let listener: TcpListener;
+    try {
+      listener = new TcpListener({ ...options, address: ipv6 ? '::' : '0.0.0.0' }, accept);
+    } catch (error) {
+      // A kernel or pod without IPv6 is no reason not to serve it.
+      if (!ipv6 || (error as { code?: string }).code === 'EADDRINUSE') throw error;
+      listener = new TcpListener({ ...options, address: '0.0.0.0' }, accept);
+    }
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  /** The certificate of this identity serves tunnels from its first arrival on; until then clients wait in the kernel's queue. */
+  #useIdentity(identity: string): void {
+    if (identity === this.#identity || this.#hbone === undefined) return;
+    this.#unwatch?.();
+    this.#identity = identity;
+    const { certificates } = this.context;
+    const serve = (certificate: WorkloadCertificate | undefined): void => {
+      try {
+        this.#hbone?.serve(certificate?.serverTls);
+      } catch (error) {
+        this.context.log.error('certificate not usable for tunnels', { identity, error: (error as Error).message });
+      }
+    };
+    this.#unwatch = certificates.watch(identity, serve);
+    const current = certificates.current(identity);
+    if (current !== undefined) serve(current);
+    else certificates.prefetch(identity);
+  }
+
+  #acceptOutbound(socket: TcpSocket): SocketEvents | undefined {
+    const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
+      address: plainAddress(socket.localAddress),
+      port: socket.localPort,
+    };
+    this.context.metrics.socketOpened('source');
+    const connection = new OutboundConnection(
+      this,
+      socket,
+      plainAddress(socket.remoteAddress),
+      socket.remotePort,
+      destination.address,
+      destination.port,
+    );
+    this.#outboundConnections.add(connection);
+    socket.data = connection;
+    connection.start();
+    return socket.data;
+  }
+
+  #acceptPlain(socket: TcpSocket): SocketEvents | undefined {
+    const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
+      address: plainAddress(socket.localAddress),
+      port: socket.localPort,
+    };
+    this.context.metrics.socketOpened('destination');
+    const connection = new InboundPlain(this, socket, plainAddress(socket.remoteAddress), destination.address, destination.port);
+    socket.data = connection;
+    connection.start(ILLEGAL_PORTS);
+    return socket.data;
+  }
+
+  #acceptTunnel(socket: TcpSocket): SocketEvents | undefined {
+    const sourceIp = plainAddress(socket.remoteAddress);
+    const destinationIp = plainAddress(socket.localAddress);
+    if (this.context.certificates.current(this.#identity) === undefined) {
+      const error = endOf('identity-error', `no certificate for ${this.#identity}`).message;
+      logEarlyDeny(
+        this.context.access,
+        'inbound',
+        formatHostPort(sourceIp, socket.remotePort),
+        formatHostPort(destinationIp, INBOUND_HBONE_PORT),
+        error,
+      );
+      return undefined;
+    }
+    this.context.metrics.socketOpened('destination');
+    return new InboundHandshake(this, socket, sourceIp, destinationIp);
+  }
+
+  #dialTunnel(to: PoolDestination, pool: HbonePool): ClientTunnel {
+    const tunnel = new ClientTunnel(this.#clientSettings, to.acceptedIdentities, pool);
+    const { certificates } = this.context;
+    const start = (certificate: WorkloadCertificate): void =>
+      tunnel.dial({ ...this.dialOptions(), address: to.ip, port: to.port, tls: certificate.clientTls });
+    const certificate = certificates.current(to.sourceIdentity);
+    if (certificate !== undefined) start(certificate);
+    else
+      certificates.get(to.sourceIdentity).then(start, (error: Error) => {
+        pool.onTunnelFailed(tunnel, endOf('identity-error', error.message));
+        tunnel.cancel();
+      });
+    return tunnel;
+  }
+}

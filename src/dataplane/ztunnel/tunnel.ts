@@ -1,0 +1,159 @@
+/** One HTTP/2 connection over TLS between two node proxies, in either role: bytes of the socket to the protocol machine, its events to the streams. */
+import { type Deadline, deadlines, GatheringOutput, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import {
+  createHttp2Connection,
+  type HeaderList,
+  type Http2CloseReason,
+  type Http2Connection,
+  type Http2Handler,
+  type Http2Role,
+  type Http2Settings,
+} from '../../protocol/index.ts';
+
+/** What is at this end of a stream. Chunks are only valid during the call. */
+export interface TunnelStream {
+  onTunnelHeaders(headers: HeaderList, endStream: boolean): void;
+  onTunnelData(chunk: Uint8Array, endStream: boolean): void;
+  onTunnelReset(code: number, local: boolean): void;
+  onTunnelWritable(): void;
+}
+
+/** Why a tunnel ended, in words for the log. */
+export type TunnelClosed = (reason: Http2CloseReason, detail: string) => void;
+
+export abstract class Tunnel implements Http2Handler, Deadline {
+  readonly http2: Http2Connection;
+  readonly output: GatheringOutput;
+  readonly #streams = new Map<number, TunnelStream>();
+  #socket: TcpSocket | undefined;
+  #closed = false;
+
+  constructor(role: Http2Role, settings: Http2Settings) {
+    this.output = new GatheringOutput(() => this.fail('output limit reached'));
+    this.http2 = createHttp2Connection(role, settings, this, this.output);
+  }
+
+  /** A stream the peer opened. */
+  protected abstract accept(streamId: number, headers: HeaderList, endStream: boolean): void;
+  /** The connection is over; its streams have been told. */
+  protected abstract closed(reason: Http2CloseReason, detail: string): void;
+
+  /** The handshake is over: speak. From now on the socket's events belong to this tunnel. */
+  start(socket: TcpSocket): void {
+    this.#socket = socket;
+    socket.data = new Transport(this);
+    this.output.attach(socket);
+    deadlines.add(this);
+  }
+
+  attach(streamId: number, stream: TunnelStream): void {
+    this.#streams.set(streamId, stream);
+  }
+
+  /** The stream's end here needs no more events. */
+  detach(streamId: number): void {
+    this.#streams.delete(streamId);
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed && this.#socket !== undefined;
+  }
+
+  /** Ends the connection at once; streams get a reset. */
+  fail(detail: string): void {
+    if (this.#closed) return;
+    this.http2.shutdown('abrupt');
+    this.close('transport-closed', detail);
+  }
+
+  get dueAt(): number {
+    return this.http2.nextDeadline();
+  }
+
+  onDeadline(now: number): void {
+    this.http2.tick(now);
+  }
+
+  onHeaders(streamId: number, headers: HeaderList, endStream: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) this.accept(streamId, headers, endStream);
+    else stream.onTunnelHeaders(headers, endStream);
+  }
+
+  onData(streamId: number, chunk: Uint8Array, endStream: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) this.http2.consumed(streamId, chunk.length);
+    else stream.onTunnelData(chunk, endStream);
+  }
+
+  onReset(streamId: number, code: number, local: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    this.#streams.delete(streamId);
+    stream.onTunnelReset(code, local);
+  }
+
+  onWritable(streamId: number): void {
+    this.#streams.get(streamId)?.onTunnelWritable();
+  }
+
+  onGoaway(_lastStreamId: number, _code: number): void {
+    // The machine refuses new requests from now on; the pool looks at `isDraining`.
+  }
+
+  onClose(reason: Http2CloseReason, detail: string): void {
+    this.close(reason, detail);
+  }
+
+  /** The socket's part of the end. */
+  transportClosed(error: Error | undefined): void {
+    if (this.#closed) return;
+    this.#socket = undefined;
+    this.output.discard();
+    this.http2.transportClosed();
+    this.close('transport-closed', error?.message ?? 'closed by the peer');
+  }
+
+  protected close(reason: Http2CloseReason, detail: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    deadlines.delete(this);
+    const left = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const stream of left) stream.onTunnelReset(-1, true);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket !== undefined) {
+      // What the machine wrote last (GOAWAY) still goes out; a peer that does not read must not hold the socket.
+      this.output.flush();
+      if (this.output.queued > 0) socket.terminate();
+      else socket.end();
+    }
+    this.output.discard();
+    this.closed(reason, detail);
+  }
+}
+
+/** The socket's events, apart from the machine's: both have an `onData` and an `onClose`. */
+class Transport implements SocketEvents {
+  readonly #tunnel: Tunnel;
+  constructor(tunnel: Tunnel) {
+    this.#tunnel = tunnel;
+  }
+  onData(chunk: Buffer): void {
+    this.#tunnel.http2.receive(chunk, performance.now());
+  }
+  onEnd(): void {
+    this.#tunnel.transportClosed(undefined);
+  }
+  onDrain(): void {
+    this.#tunnel.output.drain();
+  }
+  onClose(error: Error | undefined): void {
+    this.#tunnel.transportClosed(error);
+  }
+}
