@@ -1,6 +1,7 @@
 /** What the mesh means: identities, the registry, where connections go, and who may do what. Pure: time and randomness are arguments. */
 export * from './authorize.ts';
 export { type CompiledPolicy, type Connection, compilePolicy, type PreparedConnection, prepareConnection } from './compile-policy.ts';
+export * from './enrolment.ts';
 export { FAILURES, type Failure, type FailureReason, failure } from './failure.ts';
 export { describeGateway, expectedIdentities } from './gateway.ts';
 export * from './identity.ts';
@@ -8,6 +9,7 @@ export * from './inbound.ts';
 export * from './ip.ts';
 export * from './keys.ts';
 export { type Random, type Reach, rankEndpoint, reachWorkload, selectEndpoint, targetPort } from './load-balance.ts';
+export * from './local-config.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';
 export { type Destination, type Endpoint, MeshRegistry, type RegistryChange } from './registry.ts';
