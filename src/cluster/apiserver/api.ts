@@ -4,6 +4,7 @@ import { type Authorization, forbiddenRequest } from './authorization.ts';
 import type { Context } from './context.ts';
 import { aggregated, coreVersions, groupDocument, groupList, resourceList, VIRTUAL } from './discovery.ts';
 import { badRequest, methodNotAllowed, noSuchPath, notAcceptable, Refusal, unauthorized, unsupportedMediaType } from './errors.ts';
+import { impersonated } from './impersonation.ts';
 import { clone, isObject, type JsonObject } from './json.ts';
 import { Lists, selected, selectorOf } from './lists.ts';
 import type { NodeProxy } from './node-proxy.ts';
@@ -21,7 +22,18 @@ import {
 } from './operations.ts';
 import { jsonPatch, mergePatch } from './patches.ts';
 import { encodeEntry, inVersion, negotiate } from './representation.ts';
-import { isTrue, mediaType, parseBody, parseJson, parseRequest, parseYaml, type RequestInfo, readBody, type User } from './request.ts';
+import {
+  isTrue,
+  mediaType,
+  parseBody,
+  parseJson,
+  parseRequest,
+  parseYaml,
+  type RequestInfo,
+  readBody,
+  textOf,
+  type User,
+} from './request.ts';
 import { apiVersionOf, type ResourceType, resourceKey } from './resources.ts';
 import { review } from './reviews.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
@@ -92,8 +104,9 @@ export class Api {
   async #route(request: Request, server: Bun.Server<unknown>, warnings: string[]): Promise<Response | undefined> {
     const { authentication, authorization, context } = this.#services;
     const url = new URL(request.url);
-    const user = await authentication.authenticate(request.headers.get('authorization'));
-    if (user === undefined) throw unauthorized();
+    const caller = await authentication.authenticate(request.headers.get('authorization'));
+    if (caller === undefined) throw unauthorized();
+    const user = impersonated(request.headers, caller, authorization);
     const info = parseRequest(request.method, url);
     if (authorization.allow(user, info) === undefined) {
       if (user === ANONYMOUS) throw unauthorized();
@@ -301,7 +314,7 @@ export class Api {
     if (info.name === '') throw methodNotAllowed();
     const options = writeOptions(request, query, info.subresource, warnings);
     const media = mediaType(request.headers.get('content-type'));
-    const text = await readBody(request);
+    const text = textOf(await readBody(request));
     if (media === 'application/apply-patch+yaml') return this.#apply(parseYaml(text), query, info, type, options, respond);
     const patch = parseJson(text);
     const entry = existing(context, type, info.namespace, info.name);
@@ -368,7 +381,7 @@ export class Api {
     if (scale && request.method === 'GET') return json(JSON.stringify(scaleOf(entry, type, info.version)));
     const options = writeOptions(request, url.searchParams, info.subresource, warnings);
     if (scale && request.method === 'PATCH') {
-      const text = await readBody(request);
+      const text = textOf(await readBody(request));
       const media = mediaType(request.headers.get('content-type'));
       const current = scaleOf(entry, type, info.version);
       const patched = media === 'application/json-patch+json' ? jsonPatch(current, parseJson(text)) : mergePatch(current, parseYaml(text));
@@ -424,8 +437,8 @@ function writeOptions(request: Request, query: URLSearchParams, subresource: str
   };
 }
 
-function deleteOptions(text: string, contentType: string, query: URLSearchParams): DeleteOptions {
-  const body = text === '' ? {} : parseBody(text, contentType);
+function deleteOptions(content: Buffer, contentType: string, query: URLSearchParams): DeleteOptions {
+  const body = content.length === 0 ? {} : parseBody(content, contentType);
   const preconditions = isObject(body['preconditions']) ? body['preconditions'] : {};
   const grace = body['gracePeriodSeconds'] ?? (query.has('gracePeriodSeconds') ? Number(query.get('gracePeriodSeconds')) : undefined);
   if (grace !== undefined && grace !== null && (typeof grace !== 'number' || !Number.isInteger(grace)))

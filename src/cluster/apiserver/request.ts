@@ -2,6 +2,7 @@ import { parseDocument } from 'yaml';
 import { badRequest, tooLarge, unsupportedMediaType } from './errors.ts';
 import { depthOf, isObject, type JsonObject } from './json.ts';
 import { LIMITS } from './limits.ts';
+import { decodeProtobuf, PROTOBUF } from './protobuf.ts';
 
 /** Who asks. */
 export interface User {
@@ -91,10 +92,10 @@ export const isTrue = (value: string | null): boolean => value === 'true' || val
 export const mediaType = (header: string | null): string => (header ?? '').split(';')[0]!.trim().toLowerCase();
 
 /** Reads a body up to the limit; 413 beyond it. */
-export async function readBody(request: Request): Promise<string> {
+export async function readBody(request: Request): Promise<Buffer> {
   const declared = Number(request.headers.get('content-length') ?? '0');
   if (declared > LIMITS.bodyBytes) throw tooLarge(LIMITS.bodyBytes);
-  if (request.body === null) return '';
+  if (request.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body) {
@@ -102,16 +103,23 @@ export async function readBody(request: Request): Promise<string> {
     if (size > LIMITS.bodyBytes) throw tooLarge(LIMITS.bodyBytes);
     chunks.push(chunk);
   }
+  return Buffer.concat(chunks);
+}
+
+/** The body as text; 400 when it is not UTF-8. */
+export function textOf(body: Buffer): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(Buffer.concat(chunks));
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(body);
   } catch {
     throw badRequest('the body of the request is not valid UTF-8');
   }
 }
 
-/** Parses a JSON or YAML body. Throws a 400 that says where it is malformed. */
-export function parseBody(text: string, contentType: string): JsonObject {
+/** Parses a JSON, YAML or Kubernetes protobuf body. Throws a 400 that says where it is malformed. */
+export function parseBody(body: Buffer, contentType: string): JsonObject {
   const type = mediaType(contentType);
+  if (type === PROTOBUF) return decodeProtobuf(body);
+  const text = textOf(body);
   if (type !== '' && !type.includes('json') && !type.includes('yaml')) throw unsupportedMediaType('application/json, application/yaml');
   const value = type.includes('yaml') ? parseYaml(text) : parseJson(text);
   if (!isObject(value)) throw badRequest(`the object provided is unrecognized (must be of type object): ${describe(value)}`);
