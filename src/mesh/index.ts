@@ -10,6 +10,8 @@ export * from './ip.ts';
 export * from './keys.ts';
 export { type Random, type Reach, rankEndpoint, reachWorkload, selectEndpoint, targetPort } from './load-balance.ts';
 export * from './local-config.ts';
+export { type LocalConfig, parseLocalConfig, readLocalConfig } from './local-config.ts';
+export { TaggedValue } from './local-reader.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';
 export { type Destination, type Endpoint, MeshRegistry, type RegistryChange } from './registry.ts';

@@ -10,7 +10,7 @@ import {
   type StringMatch as StringMatchMessage,
 } from '../protocol/index.ts';
 import { ipFromBytes, makeCidr } from './ip.ts';
-import { failClosed } from './match.ts';
+import { SafeMatch } from './match.ts';
 import type { Authorization, Cidr, Match, PolicyScope, StringMatch } from './model.ts';
 import { fail, ok, type Result } from './result.ts';
 
@@ -33,30 +33,27 @@ const decodeCidr = ({ address, length }: AuthorizationAddress): Cidr | undefined
 const decodePort = (port: number): number | undefined => (port <= 65_535 ? port : undefined);
 
 const decodeMatch = (action: Authorization['action'], message: MatchMessage, path: string, warnings: string[]): Match => {
-  let isWhole = true;
-  const each = <M, V>(field: string, values: readonly M[], decode: (value: M) => V | undefined): V[] =>
-    values.flatMap((value, i) => {
+  const safe = new SafeMatch(action);
+  const each = <M, V>(field: string, values: readonly M[], decode: (value: M) => V | undefined): (V | undefined)[] =>
+    values.map((value, i) => {
       const decoded = decode(value);
-      if (decoded !== undefined) return [decoded];
-      isWhole = false;
-      warnings.push(`${path}.${field}[${i}]: not understood`);
-      return [];
+      if (decoded === undefined) warnings.push(`${path}.${field}[${i}]: not understood`);
+      return decoded;
     });
-  const match: Match = {
-    namespaces: each('namespaces', message.namespaces, decodeString),
-    notNamespaces: each('not_namespaces', message.notNamespaces, decodeString),
-    principals: each('principals', message.principals, decodeString),
-    notPrincipals: each('not_principals', message.notPrincipals, decodeString),
-    sourceIps: each('source_ips', message.sourceIps, decodeCidr),
-    notSourceIps: each('not_source_ips', message.notSourceIps, decodeCidr),
-    destinationIps: each('destination_ips', message.destinationIps, decodeCidr),
-    notDestinationIps: each('not_destination_ips', message.notDestinationIps, decodeCidr),
-    destinationPorts: each('destination_ports', message.destinationPorts, decodePort),
-    notDestinationPorts: each('not_destination_ports', message.notDestinationPorts, decodePort),
+  return safe.finish({
+    namespaces: safe.positive(each('namespaces', message.namespaces, decodeString)),
+    notNamespaces: safe.negative(each('not_namespaces', message.notNamespaces, decodeString)),
+    principals: safe.positive(each('principals', message.principals, decodeString)),
+    notPrincipals: safe.negative(each('not_principals', message.notPrincipals, decodeString)),
+    sourceIps: safe.positive(each('source_ips', message.sourceIps, decodeCidr)),
+    notSourceIps: safe.negative(each('not_source_ips', message.notSourceIps, decodeCidr)),
+    destinationIps: safe.positive(each('destination_ips', message.destinationIps, decodeCidr)),
+    notDestinationIps: safe.negative(each('not_destination_ips', message.notDestinationIps, decodeCidr)),
+    destinationPorts: safe.positive(each('destination_ports', message.destinationPorts, decodePort)),
+    notDestinationPorts: safe.negative(each('not_destination_ports', message.notDestinationPorts, decodePort)),
     serviceAccounts: message.serviceAccounts.map(({ namespace, serviceAccount }) => ({ namespace, serviceAccount })),
     notServiceAccounts: message.notServiceAccounts.map(({ namespace, serviceAccount }) => ({ namespace, serviceAccount })),
-  };
-  return isWhole ? match : failClosed(action, match);
+  });
 };
 
 export const policyFromMessage = (message: AuthorizationMessage): Result<DecodedPolicy, string[]> => {
