@@ -1,5 +1,4 @@
 /** How to start Lateen's own programs: the runtime that runs this process, on the command line's entry point. */
-import fs from 'node:fs';
 import path from 'node:path';
 
 /** The folder that holds `bin`, `src` and `node_modules`. */
@@ -8,9 +7,8 @@ export const LAUNCHER = path.join(INSTALL_DIR, 'bin/lateen');
 export const MESH_MANIFEST = path.join(INSTALL_DIR, 'deploy/mesh.yaml');
 
 const MAIN = path.join(INSTALL_DIR, 'src/cli/main.ts');
-const DEV = path.join(import.meta.dir, 'dev.ts');
 
 /** `lateen cluster <subcommand>` without the launcher's shell in between. */
 export function clusterProgram(subcommand: string): string[] {
-  return [process.execPath, fs.existsSync(DEV) ? DEV : MAIN, 'cluster', subcommand];
+  return [process.execPath, MAIN, 'cluster', subcommand];
 }

@@ -2,8 +2,8 @@
 import { type Informer, isNotFound, type KubeClient, type KubeObject, objectKey, type Resource } from '../../platform/kubernetes/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { messageOf } from '../error.ts';
+import type { EventRecorder } from '../events.ts';
 import type { Pod } from '../kinds/index.ts';
-import type { EventRecorder } from '../node/index.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface ControllerContext {

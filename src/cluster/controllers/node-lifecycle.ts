@@ -1,7 +1,7 @@
 /** Nodes whose heartbeat stops become NotReady, and so do their pods; pods of nodes that are gone are removed. */
 import { isNotFound, objectKey } from '../../platform/kubernetes/index.ts';
 import { messageOf } from '../error.ts';
-import { isConditionTrue, LEASES, NODES, type Node, PODS, type Pod, timestamp } from '../kinds/index.ts';
+import { isConditionTrue, LEASE_NAMESPACE, LEASES, NODES, type Node, PODS, type Pod, timestamp } from '../kinds/index.ts';
 import type { ControllerContext } from './context.ts';
 
 const CHECK_MS = 2_000;
@@ -22,7 +22,7 @@ export function startNodeLifecycle(context: ControllerContext): void {
     const now = Date.now();
     for (const node of nodes.all()) {
       const name = node.metadata?.name ?? '';
-      const renewTime = leases.get('kube-node-lease', name)?.spec?.renewTime ?? '';
+      const renewTime = leases.get(LEASE_NAMESPACE, name)?.spec?.renewTime ?? '';
       const before = seen.get(name);
       if (before === undefined || before.renewTime !== renewTime) seen.set(name, { renewTime, at: now });
       else if (now - before.at > GRACE_MS && isReadyOrKnown(node)) await markLost(context, node, pods.all());

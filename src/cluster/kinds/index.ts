@@ -15,6 +15,8 @@ export const SERVICES = defineResource<Service>('v1', 'Service', 'services');
 export const CONFIG_MAPS = defineResource<ConfigMap>('v1', 'ConfigMap', 'configmaps');
 export const SECRETS = defineResource<Secret>('v1', 'Secret', 'secrets');
 export const EVENTS = defineResource<EventObject>('v1', 'Event', 'events');
+/** Where nodes keep their heartbeat. */
+export const LEASE_NAMESPACE = 'kube-node-lease';
 export const LEASES = defineResource<Lease>('coordination.k8s.io/v1', 'Lease', 'leases');
 export const ENDPOINT_SLICES = defineResource<EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices');
 export const DEPLOYMENTS = defineResource<Deployment>('apps/v1', 'Deployment', 'deployments');

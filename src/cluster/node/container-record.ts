@@ -1,5 +1,5 @@
 /** What is known about one container of a pod, across its runs; kept in the pod's state file. */
-import type { Container, ContainerState, ContainerStatus, Terminated } from '../kinds/index.ts';
+import type { Container, ContainerState, ContainerStatus, Pod, Terminated } from '../kinds/index.ts';
 import { timestamp } from '../kinds/index.ts';
 
 export interface ContainerRecord {
@@ -21,20 +21,32 @@ export interface ContainerRecord {
   ready: boolean;
 }
 
-export const newRecord = (name: string): ContainerRecord => ({
-  name,
-  attempt: -1,
-  phase: 'waiting',
-  waiting: { reason: 'ContainerCreating' },
-  startedAt: undefined,
-  terminated: undefined,
-  last: undefined,
-  restarts: 0,
-  failures: 0,
-  nextStartAt: 0,
-  started: false,
-  ready: false,
-});
+/** `pod`, when the API knows of runs this machine knows nothing of (the whole cluster was restarted): they count. */
+export function newRecord(name: string, pod?: Pod): ContainerRecord {
+  const known = [...(pod?.status?.containerStatuses ?? []), ...(pod?.status?.initContainerStatuses ?? [])].find(
+    (status) => status.name === name,
+  );
+  const hadRun = known !== undefined && !('waiting' in known.state && known.restartCount === 0 && known.lastState.terminated === undefined);
+  const last: Terminated | undefined = !hadRun
+    ? undefined
+    : 'terminated' in known.state
+      ? known.state.terminated
+      : { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'The container could not be located when the node runtime started' };
+  return {
+    name,
+    attempt: -1,
+    phase: 'waiting',
+    waiting: { reason: 'ContainerCreating' },
+    startedAt: undefined,
+    terminated: undefined,
+    last,
+    restarts: hadRun ? known.restartCount + 1 : 0,
+    failures: 0,
+    nextStartAt: 0,
+    started: false,
+    ready: false,
+  };
+}
 
 export const containerId = (uid: string, name: string, attempt: number): string => `lateen://${uid.replaceAll('-', '')}${name}${attempt}`;
 

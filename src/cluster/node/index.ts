@@ -1,2 +1,1 @@
-export { EventRecorder } from './events.ts';
 export { runNode } from './runtime.ts';

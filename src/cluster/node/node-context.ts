@@ -1,7 +1,7 @@
 /** What every pod of a node shares. */
 import type { KubeClient } from '../../platform/kubernetes/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
-import type { EventRecorder } from './events.ts';
+import type { EventRecorder } from '../events.ts';
 import type { AddressPool } from './ipam.ts';
 import type { VolumeSources } from './volumes.ts';
 

@@ -6,6 +6,7 @@ import type { Pod } from '../kinds/index.ts';
 import type { NodeContext } from './node-context.ts';
 import { podStateFile } from './pod-state.ts';
 import { PodWorker } from './pod-worker.ts';
+import { StatusWriter } from './status-writer.ts';
 
 export class PodManager {
   readonly #context: NodeContext;
@@ -61,8 +62,13 @@ export class PodManager {
   #seen(pod: Pod): void {
     const uid = pod.metadata?.uid ?? '';
     const worker = this.#workers.get(uid);
+    const { phase } = pod.status ?? {};
     if (worker !== undefined) worker.update(pod);
-    else {
+    else if (phase === 'Succeeded' || phase === 'Failed') {
+      // It ended in an earlier life of this cluster: never run again, only removed when asked for.
+      if (pod.metadata?.deletionTimestamp !== undefined)
+        void new StatusWriter(this.#context, uid).deletePod(this.#context.client, pod, () => false);
+    } else {
       const created = new PodWorker(this.#context, pod);
       this.#add(created);
       if (pod.metadata?.deletionTimestamp !== undefined) created.update(pod);

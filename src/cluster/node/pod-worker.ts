@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '../error.ts';
-import type { Pod } from '../kinds/index.ts';
+import { type Container, isConditionTrue, type Pod } from '../kinds/index.ts';
 import { isRunning, type ProcessRef, signalProcess } from '../processes.ts';
 import { delayAfter } from '../supervisor/backoff.ts';
 import { newRecord } from './container-record.ts';
@@ -62,18 +62,19 @@ export class PodWorker {
     this.#announced = adopted?.announced ?? false;
     this.#startTime = adopted?.startTime ?? Date.now();
     const hooks = { pod: () => this.#pod, podIP: () => this.#podIP ?? '', changed: () => this.kick() };
-    const runner = (spec: NonNullable<Pod['spec']>['containers'][number], records: PodState['init'] | undefined) =>
+    const runner = (spec: Container, records: PodState['init'] | undefined) =>
       new ContainerRunner(
         context,
         this.podDir,
         this.#logDir,
         spec,
-        records?.find(({ name }) => name === spec.name) ?? newRecord(spec.name),
+        records?.find(({ name }) => name === spec.name) ?? newRecord(spec.name, pod),
         hooks,
       );
     this.init = (pod.spec?.initContainers ?? []).map((spec) => runner(spec, adopted?.init));
     this.containers = (pod.spec?.containers ?? []).map((spec) => runner(spec, adopted?.containers));
     if (adopted !== undefined) for (const each of this.#runners()) each.adopt();
+    if (adopted === undefined) this.#report();
     this.finished = this.#run();
   }
 
@@ -290,7 +291,13 @@ export class PodWorker {
   }
 
   #report(): void {
-    if (!this.#closed && !this.#vanished) void this.#status.write(this.#pod, this.#currentStatus(), false);
+    if (!this.#closed && !this.#vanished) void this.#status.write(this.#pod, this.#currentStatus(), this.#isMisread());
+  }
+
+  /** Somebody else (the node controller, after an outage) changed what the API says about readiness. */
+  #isMisread(): boolean {
+    const said = isConditionTrue(this.#pod.status?.conditions, 'Ready');
+    return this.#status.isSettled && said !== isConditionTrue(this.#currentStatus().conditions, 'Ready');
   }
 
   #save(): void {

@@ -84,7 +84,7 @@ export class Prober {
     if (readinessProbe === undefined) this.#events.ready(true);
     else {
       this.#repeat('readiness', readinessProbe, (result) => {
-        this.#events.ready(result === true);
+        if (result !== undefined) this.#events.ready(result); // undecided: what was known before stays
         return true;
       });
     }

@@ -4,7 +4,16 @@ import { isAlreadyExists, isNotFound, type KubeClient } from '../../platform/kub
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { NETWORK } from '../config.ts';
 import { messageOf } from '../error.ts';
-import { type Condition, LEASES, microTimestamp, NODES, type Node, timestamp, withTransitionTimes } from '../kinds/index.ts';
+import {
+  type Condition,
+  LEASE_NAMESPACE,
+  LEASES,
+  microTimestamp,
+  NODES,
+  type Node,
+  timestamp,
+  withTransitionTimes,
+} from '../kinds/index.ts';
 
 export interface NodeIdentity {
   readonly name: string;
@@ -13,7 +22,6 @@ export interface NodeIdentity {
   readonly podCidr: string;
 }
 
-export const LEASE_NAMESPACE = 'kube-node-lease';
 /** Kubernetes uses 10 s and 40 s; here a dead node should be noticed while somebody watches. */
 export const HEARTBEAT_MS = 3_000;
 export const LEASE_SECONDS = 15;

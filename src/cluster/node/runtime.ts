@@ -5,11 +5,11 @@ import { Informer, KubeClient, type KubeObject, type Resource } from '../../plat
 import { processLogging } from '../../platform/telemetry/index.ts';
 import { insideConfig, keysWritten } from '../client-config.ts';
 import { clusterName, clusterPaths, NETWORK, readConfig } from '../config.ts';
+import { EventRecorder } from '../events.ts';
 import { CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES } from '../kinds/index.ts';
 import { INSTALL_DIR } from '../program.ts';
 import { systemPath } from '../supervisor/preflight.ts';
 import { DnsServer } from './dns/server.ts';
-import { EventRecorder } from './events.ts';
 import { AddressPool } from './ipam.ts';
 import { LogKeeper } from './log-keeper.ts';
 import type { NodeContext } from './node-context.ts';
@@ -99,7 +99,14 @@ export async function runNode(env: NodeJS.ProcessEnv): Promise<number> {
   const server = serveKubelet(context, manager, env['KUBELET_TOKEN_FILE'] ?? '');
   const logs = new LogKeeper(manager);
   for (const each of [configMaps, secrets, services, slices, pods]) each.start();
-  void keepRegistered(client, { name, index, address, podCidr }, stop.signal, log).then(() => log.info('node registered', { node: name }));
+  // Ready means that pods are taken up and services work, not only that the process runs.
+  const ready = Promise.all([pods.synced, configMaps.synced, secrets.synced, proxy.written]);
+  void ready
+    .then(() => keepRegistered(client, { name, index, address, podCidr }, stop.signal, log))
+    .then(
+      () => log.info('node registered', { node: name }),
+      () => {},
+    ); // stopped before it was ready
 
   await ended.promise;
   stop.abort(new Error('the node runtime ends'));

@@ -4,18 +4,25 @@ import { PODS, type Pod, type PodStatus } from '../kinds/index.ts';
 import { delayAfter } from '../supervisor/backoff.ts';
 import type { NodeContext } from './node-context.ts';
 
+const SETTLED_MS = 2_000;
 const RETRY = { baseMs: 200, maxMs: 5_000 } as const;
 
 export class StatusWriter {
   readonly #context: NodeContext;
   readonly #uid: string;
   #written = '';
+  #writtenAt = 0;
   #pending: { readonly pod: Pod; readonly status: PodStatus } | undefined;
   #writing: Promise<void> | undefined;
 
   constructor(context: NodeContext, uid: string) {
     this.#context = context;
     this.#uid = uid;
+  }
+
+  /** Nothing was written lately: what the watch shows is not merely older than our last write. */
+  get isSettled(): boolean {
+    return this.#writing === undefined && Date.now() - this.#writtenAt > SETTLED_MS;
   }
 
   /** Resolves when this status, or a later one, is written or the pod is gone. `force`: even if nothing changed. */
@@ -50,6 +57,7 @@ export class StatusWriter {
       try {
         await this.#context.client.patchStatus(PODS, name, { metadata: { uid: this.#uid }, status }, { namespace });
         this.#written = JSON.stringify(status);
+        this.#writtenAt = Date.now();
         failures = 0;
       } catch (error) {
         if (isNotFound(error) || isConflict(error)) return; // the informer will say that the pod is gone

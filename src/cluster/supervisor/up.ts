@@ -22,7 +22,7 @@ import {
 } from '../config.ts';
 import { ClusterError, type ClusterErrorCode, explainFileError, messageOf } from '../error.ts';
 import { readJson } from '../files.ts';
-import { DAEMON_SETS, DEPLOYMENTS, isConditionTrue, NODES } from '../kinds/index.ts';
+import { DAEMON_SETS, DEPLOYMENTS, isConditionTrue, LEASE_NAMESPACE, LEASES, NODES } from '../kinds/index.ts';
 import { isRunning, processRef } from '../processes.ts';
 import { clusterProgram, MESH_MANIFEST } from '../program.ts';
 import type { ClusterOptions } from './down.ts';
@@ -217,14 +217,26 @@ async function waitForNodes(client: KubeClient, count: number, record: Superviso
   const deadline = Date.now() + LIMITS_MS.nodes;
   let ready: string[] = [];
   while (Date.now() < deadline && isRunning(record)) {
-    const nodes = await client.listAll(NODES, { timeoutMs: 5_000 }).catch(() => undefined); // the API server may be restarting
-    ready = (nodes?.items ?? [])
-      .filter((node) => isConditionTrue(node.status?.conditions, 'Ready'))
-      .map((node) => node.metadata?.name ?? '');
+    ready = await readyNodes(client, Date.parse(record.startedAt)).catch(() => []); // the API server may be restarting
     if (ready.length >= count) return ready.sort();
     await Bun.sleep(POLL_MS);
   }
   throw new ClusterError('NOT_READY', `Only ${ready.length} of ${count} nodes are ready. Run: lateen status`);
+}
+
+/** Nodes that are ready and have said so since `since`: a kept cluster remembers nodes of its earlier life as ready. */
+async function readyNodes(client: KubeClient, since: number): Promise<string[]> {
+  const options = { timeoutMs: 5_000 };
+  const [nodes, leases] = await Promise.all([
+    client.listAll(NODES, options),
+    client.listAll(LEASES, { ...options, namespace: LEASE_NAMESPACE }),
+  ]);
+  const renewed = new Set(
+    leases.items.filter(({ spec }) => Date.parse(spec?.renewTime ?? '') >= since).map(({ metadata }) => metadata?.name),
+  );
+  return nodes.items
+    .filter((node) => isConditionTrue(node.status?.conditions, 'Ready') && renewed.has(node.metadata?.name))
+    .map((node) => node.metadata?.name ?? '');
 }
 
 async function applyAndWait(

@@ -21,6 +21,9 @@ export class ServiceProxy {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #writing = false;
   #stopped = false;
+  readonly #first = Promise.withResolvers<void>();
+  /** Resolves when the table is in place for the first time. */
+  readonly written: Promise<void> = this.#first.promise;
 
   constructor(
     services: Informer<Service>,
@@ -69,6 +72,7 @@ export class ServiceProxy {
       const script = this.#written === undefined ? fullScript(table) : changeScript(this.#written, table);
       if (script !== '') await this.#nft(script);
       this.#written = table;
+      this.#first.resolve();
     } catch (error) {
       this.#written = undefined;
       again = RETRY_MS;

@@ -1,7 +1,7 @@
 /** Kubernetes events of this node's pods: repeated ones are counted, not repeated. */
 import crypto from 'node:crypto';
-import type { KubeClient } from '../../platform/kubernetes/index.ts';
-import { EVENTS, type EventObject, type Pod, timestamp } from '../kinds/index.ts';
+import type { KubeClient } from '../platform/kubernetes/index.ts';
+import { EVENTS, type EventObject, type Pod, timestamp } from './kinds/index.ts';
 
 interface Known {
   readonly name: string;
