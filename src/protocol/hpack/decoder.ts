@@ -168,6 +168,6 @@ export class HpackDecoder {
       return;
     }
     while (this.table.size > capacity) this.table.evict();
-    this.table.resize(capacity);
+    this.table.capacity = capacity;
   }
 }

@@ -9,15 +9,17 @@ export const fieldSize = (name: string, value: string): number => name.length + 
  */
 export class DynamicTable {
   size = 0;
+  /** The owner evicts down to it before lowering it. */
   capacity: number;
   next = 0;
   oldest = 0;
-  private names: string[];
-  private values: string[];
+  private readonly names: string[];
+  private readonly values: string[];
 
+  /** `capacity` may be lowered later, and raised again, but never above this. */
   constructor(capacity: number) {
     this.capacity = capacity;
-    const slots = slotsFor(capacity);
+    const slots = Math.floor(capacity / FIELD_OVERHEAD) + 1;
     this.names = new Array<string>(slots).fill('');
     this.values = new Array<string>(slots).fill('');
   }
@@ -59,21 +61,4 @@ export class DynamicTable {
     this.size += fieldSize(name, value);
     return this.next++;
   }
-
-  /** Sets the capacity; the caller evicted down to it. */
-  resize(capacity: number): void {
-    this.capacity = capacity;
-    const slots = slotsFor(capacity);
-    if (slots <= this.names.length) return;
-    const names = new Array<string>(slots).fill('');
-    const values = new Array<string>(slots).fill('');
-    for (let entry = this.oldest; entry < this.next; entry++) {
-      names[entry % slots] = this.nameOf(entry);
-      values[entry % slots] = this.valueOf(entry);
-    }
-    this.names = names;
-    this.values = values;
-  }
 }
-
-const slotsFor = (capacity: number): number => Math.floor(capacity / FIELD_OVERHEAD) + 1;

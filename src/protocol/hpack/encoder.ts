@@ -36,6 +36,7 @@ const LARGEST_SHARE = 0.5;
  */
 export class HpackEncoder {
   private readonly table: DynamicTable;
+  private readonly limit: number;
   /** Newest entry number per name, and per name and value. */
   private readonly names = new Map<string, number>();
   private readonly fields = new Map<string, Map<string, number>>();
@@ -45,8 +46,10 @@ export class HpackEncoder {
   private target: Uint8Array;
   private at = 0;
 
-  constructor(tableSize: number = ENCODER_TABLE_LIMIT) {
-    this.table = new DynamicTable(tableSize);
+  /** `limit` is the most this end uses of the peer's table. */
+  constructor(limit: number = ENCODER_TABLE_LIMIT) {
+    this.limit = limit;
+    this.table = new DynamicTable(limit);
     this.target = new Uint8Array(1024);
   }
 
@@ -56,10 +59,10 @@ export class HpackEncoder {
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
   setPeerTableSize(size: number): void {
-    const capacity = Math.min(size, ENCODER_TABLE_LIMIT);
+    const capacity = Math.min(size, this.limit);
     if (capacity === this.table.capacity && this.finalUpdate < 0) return;
     while (this.table.size > capacity) this.evict();
-    this.table.resize(capacity);
+    this.table.capacity = capacity;
     this.lowestUpdate = this.lowestUpdate < 0 ? capacity : Math.min(this.lowestUpdate, capacity);
     this.finalUpdate = capacity;
   }

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test';
-import { Flag, FrameType, readUint31, SettingId } from './frames.ts';
+import { Flag, FrameType, PREFACE, readUint31, SettingId } from './frames.ts';
 import { Pair } from './testing/pair.ts';
-import { CONNECT, data, headers, OK, octets, POST, resetStream, settings, windowUpdate } from './testing/raw.ts';
-import { errorsSent, type Recorder, ready } from './testing/recorder.ts';
+import { CONNECT, data, headers, OK, octets, POST, resetStream, settings, settingsAck, windowUpdate } from './testing/raw.ts';
+import { errorsSent, Recorder, ready } from './testing/recorder.ts';
 import { ErrorCode } from './types.ts';
 
 const credits = (end: Recorder): [streamId: number, size: number][] =>
@@ -139,13 +139,19 @@ test('when the connection window opens, waiting streams take turns', () => {
   const end = answering(4);
   end.receive(settings([SettingId.INITIAL_WINDOW_SIZE, 10_000_000]));
   const sent = new Map<number, number>();
+  // As greedy as an application can be: it goes on until nothing is taken any more.
   const offer = (streamId: number): void => {
-    const taken = end.connection.sendData(streamId, octets(1_000_000), false);
-    sent.set(streamId, (sent.get(streamId) ?? 0) + taken);
+    for (let taken = 1; taken > 0; ) {
+      taken = end.connection.sendData(streamId, octets(100_000), false);
+      sent.set(streamId, (sent.get(streamId) ?? 0) + taken);
+    }
   };
   for (const streamId of [1, 3, 5, 7]) offer(streamId);
   sent.clear();
   end.reactions.onWritable = offer;
+  end.receive(windowUpdate(0, 4 * 65_536));
+  expect([...sent.values()]).toEqual([65_536, 65_536, 65_536, 65_536]);
+  sent.clear();
   for (let round = 0; round < 20; round++) end.receive(windowUpdate(0, 300_000));
   const amounts = [1, 3, 5, 7].map((streamId) => sent.get(streamId) ?? 0);
   expect(amounts.reduce((sum, amount) => sum + amount)).toBe(6_000_000);
@@ -181,4 +187,38 @@ test('a reader that does not consume stalls its own stream only', () => {
   pair.server.consume(slow, size);
   pair.settle();
   expect(pair.server.finished.has(slow)).toBe(true);
+});
+
+test('credit is exact: what was announced may be sent, and not one octet more', () => {
+  const end = ready('server', { streamWindow: 30_000, connectionWindow: 400_000 });
+  end.receive(headers(1, POST), data(1, 20_000));
+  end.connection.consumed(1, 20_000);
+  expect(credits(end)).toEqual([[1, 20_000]]);
+  end.receive(data(1, 30_000));
+  expect(errorsSent(end)).toEqual([]);
+  end.receive(data(1, 1));
+  expect(errorsSent(end)).toEqual([`RST_STREAM 1 ${ErrorCode.FLOW_CONTROL_ERROR}`]);
+});
+
+test('a smaller window than the default holds from the acknowledgement on, for streams already open too', () => {
+  const early = new Recorder('server', { streamWindow: 20_000 });
+  early.receive(PREFACE, settings(), headers(1, POST), data(1, 65_535));
+  expect(errorsSent(early)).toEqual([]);
+  const late = new Recorder('server', { streamWindow: 20_000 });
+  late.receive(PREFACE, settings(), headers(1, POST), settingsAck(), data(1, 20_001));
+  expect(errorsSent(late)).toEqual([`RST_STREAM 1 ${ErrorCode.FLOW_CONTROL_ERROR}`]);
+});
+
+test('streams leave no trace once their data was consumed', () => {
+  const end = ready('server');
+  // Memory has no other outside than this table.
+  const { byId } = (end.connection as unknown as { core: { streams: { byId: Map<number, unknown> } } }).core.streams;
+  for (let index = 0; index < 50; index++) {
+    const streamId = index * 2 + 1;
+    end.receive(headers(streamId, POST), data(streamId, 10, Flag.END_STREAM));
+    end.connection.sendHeaders(streamId, OK, true);
+    expect(byId.size).toBe(1);
+    end.connection.consumed(streamId, 10);
+    expect(byId.size).toBe(0);
+  }
 });

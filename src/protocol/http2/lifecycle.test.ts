@@ -217,16 +217,18 @@ test('PING goes out every 10 s as long as it is answered, and 20 s without an an
   end.connection.tick(10_000);
   const [first] = end.takeFrames();
   expect(first).toMatchObject({ type: FrameType.PING, flags: 0 });
-  end.now = 10_001;
-  end.receive(frame(FrameType.PING, Flag.ACK, 0, first!.payload));
   end.connection.tick(20_000);
+  expect(end.takeBytes().length).toBe(0);
+  end.now = 20_001;
+  end.receive(frame(FrameType.PING, Flag.ACK, 0, first!.payload));
+  end.connection.tick(30_000);
   expect(end.takeFrames()).toMatchObject([{ type: FrameType.PING, flags: 0 }]);
   // Data is no answer: a peer that drips must not live for ever.
-  end.now = 39_000;
+  end.now = 49_000;
   end.receive(data(1, 1));
-  end.connection.tick(39_999);
+  end.connection.tick(49_999);
   expect(end.closeReason).toBeUndefined();
-  end.connection.tick(40_000);
+  end.connection.tick(50_000);
   expect(end.closeReason).toBe('keepalive-timeout');
   expect(end.of('reset')).toMatchObject([{ streamId: 1, code: ErrorCode.INTERNAL_ERROR }]);
 });
@@ -252,4 +254,30 @@ test('the handler may do anything but receive from within a callback', () => {
   expect(end.of('headers').map((event) => event.streamId)).toEqual([1, 3, 5]);
   expect(end.of('data').map((event) => event.streamId)).toEqual([1]);
   expect(end.of('close').length).toBe(1);
+});
+
+test('an answer to the first of two PINGs does not stand for the second', () => {
+  const end = new Recorder('server');
+  end.now = 0;
+  end.receive(clientHello(), headers(1, CONNECT));
+  end.connection.tick(10_000);
+  const [first] = end.takeFrames().slice(-1);
+  end.connection.shutdown('graceful');
+  end.now = 11_000;
+  end.receive(frame(FrameType.PING, Flag.ACK, 0, first!.payload));
+  expect(end.connection.nextDeadline()).toBe(20_000);
+  end.connection.tick(20_000);
+  end.connection.tick(31_000);
+  expect(end.closeReason).toBe('keepalive-timeout');
+});
+
+test('a peer without a header table gets headers that need none', () => {
+  const end = ready('client');
+  end.receive(settings([SettingId.HEADER_TABLE_SIZE, 0]));
+  end.takeBytes();
+  end.connection.request(CONNECT, false);
+  end.connection.request(CONNECT, false);
+  const [first, second] = end.takeFrames();
+  expect(first!.payload[0]).toBe(0x20);
+  expect(first!.payload.subarray(1)).toEqual(second!.payload);
 });

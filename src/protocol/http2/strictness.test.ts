@@ -67,6 +67,15 @@ test('a tunnel carries nothing but DATA: trailers reset it', () => {
   expect(errorsSent(end)).toEqual(streamError(1, E.PROTOCOL_ERROR));
 });
 
+test('a tunnel that was answered takes no trailers from the client either', () => {
+  const end = ready('server');
+  end.receive(headers(1, CONNECT));
+  end.connection.sendHeaders(1, OK, false);
+  end.takeBytes();
+  end.receive(headers(1, [['x', 'y']], END));
+  expect(errorsSent(end)).toEqual(streamError(1, E.PROTOCOL_ERROR));
+});
+
 test('a response to HEAD, a 304 and a 2xx to CONNECT may announce a length and carry nothing', () => {
   const end = ready('client');
   end.connection.request([[':method', 'HEAD'], ...GET.slice(1)], true);
