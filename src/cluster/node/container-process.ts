@@ -36,15 +36,14 @@ echo "$? $(date +%s)" > "$dir/exit.tmp"; mv "$dir/exit.tmp" "$dir/exit"`;
 export class ContainerProcess {
   readonly dir: string;
   readonly ref: ProcessRef;
-  /** Every process of the container is in this mount namespace. */
-  readonly mountNamespace: number;
+  /** Holds the mount namespace: the kernel gives the number of a namespace that is gone to the next one at once. */
+  #namespace: number | undefined;
   readonly exited: Promise<Exit>;
 
   private constructor(dir: string, ref: ProcessRef, monitorEnd: Promise<unknown> | undefined) {
     this.dir = dir;
     this.ref = ref;
-    this.mountNamespace = mountNamespaceOf(ref.pid) ?? Number(readText(path.join(dir, 'mnt')) ?? -1);
-    fs.writeFileSync(path.join(dir, 'mnt'), String(this.mountNamespace));
+    this.#namespace = openMountNamespace(ref);
     this.exited = this.#untilExit(monitorEnd);
   }
 
@@ -85,6 +84,11 @@ export class ContainerProcess {
     return ref === undefined ? undefined : new ContainerProcess(dir, ref, undefined);
   }
 
+  /** Every process of the container, and no other, is in this mount namespace; 0 when it is gone. */
+  get mountNamespace(): number {
+    return this.#namespace === undefined ? 0 : fs.fstatSync(this.#namespace).ino;
+  }
+
   get isRunning(): boolean {
     return isRunning(this.ref);
   }
@@ -113,6 +117,8 @@ export class ContainerProcess {
       }
     }
     await waitForEnd(this.ref, KILL_LIMIT_MS);
+    if (this.#namespace !== undefined) fs.closeSync(this.#namespace);
+    this.#namespace = undefined;
   }
 
   async #untilExit(monitorEnd: Promise<unknown> | undefined): Promise<Exit> {
@@ -147,6 +153,17 @@ function readExit(dir: string): Exit | undefined {
   const error = readText(path.join(dir, 'error'))?.trim();
   const at = fs.statSync(path.join(dir, 'exit')).mtimeMs;
   return { code: Number(match[1]), at, setupError: error === undefined || error === '' ? undefined : error };
+}
+
+function openMountNamespace(ref: ProcessRef): number | undefined {
+  try {
+    const fd = fs.openSync(`/proc/${ref.pid}/ns/mnt`, 'r');
+    if (isRunning(ref)) return fd;
+    fs.closeSync(fd); // perhaps another process's
+  } catch {
+    // ended
+  }
+  return undefined;
 }
 
 export function mountNamespaceOf(pid: number): number | undefined {

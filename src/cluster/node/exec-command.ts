@@ -1,12 +1,16 @@
 /** Running another program inside a container: same namespaces, same root, same environment, same working directory. */
 import fs from 'node:fs';
+import { readText } from '../files.ts';
 import type { ProcessRef } from '../processes.ts';
 
 const MAX_OUTPUT = 64 * 1024;
 
 /** The command that enters the container of `main` and becomes `argv`. */
 export function enterContainer(main: ProcessRef, argv: readonly string[]): string[] {
-  return ['nsenter', '-t', String(main.pid), '--net', '--uts', '--mount', '--root', '--wd', '--', ...argv];
+  const status = readText(`/proc/${main.pid}/status`) ?? '';
+  const id = (field: 'Uid' | 'Gid'): string => new RegExp(`^${field}:\\t(\\d+)`, 'm').exec(status)?.[1] ?? '0';
+  const identity = id('Uid') === '0' && id('Gid') === '0' ? [] : ['--setuid', id('Uid'), '--setgid', id('Gid')];
+  return ['nsenter', '-t', String(main.pid), '--net', '--uts', '--mount', '--root', '--wd', ...identity, '--', ...argv];
 }
 
 /** The environment the container's program was started with. */

@@ -168,6 +168,7 @@ export class PodWorker {
     const phase = this.#phase();
     if (phase === 'Succeeded' || phase === 'Failed') {
       await this.#stopSidecars();
+      if (this.#sandbox !== undefined) signalProcess(this.#sandbox, 'SIGKILL'); // nothing will run in it again
       return;
     }
     if (now < this.#notBefore) return;

@@ -98,7 +98,12 @@ export async function runNode(env: NodeJS.ProcessEnv): Promise<number> {
   manager.start();
   const server = serveKubelet(context, manager, env['KUBELET_TOKEN_FILE'] ?? '');
   const logs = new LogKeeper(manager);
-  for (const each of [configMaps, secrets, services, slices, pods]) each.start();
+  for (const each of [configMaps, secrets, services, slices]) each.start();
+  // A pod that is seen before its ConfigMaps would be told that they do not exist.
+  void Promise.all([configMaps.synced, secrets.synced]).then(
+    () => pods.start(),
+    () => {}, // stopped before
+  );
   // Ready means that pods are taken up and services work, not only that the process runs.
   const ready = Promise.all([pods.synced, configMaps.synced, secrets.synced, proxy.written]);
   void ready
