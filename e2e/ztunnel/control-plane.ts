@@ -50,7 +50,19 @@ const newRoot = async (name: string) => {
   });
   return { keys, certificate };
 };
-const root = await newRoot('test root');
+/** The authority outlives the process: a proxy must still trust the next one. */
+async function loadRoot() {
+  const file = `${directory}/root.json`;
+  if (!fs.existsSync(file)) {
+    const { keys, certificate } = await newRoot('test root');
+    const key = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+    fs.writeFileSync(file, JSON.stringify({ certificate: certificate.toString('pem'), key }));
+  }
+  const saved = JSON.parse(fs.readFileSync(file, 'utf8')) as { certificate: string; key: string };
+  const privateKey = await crypto.subtle.importKey('pkcs8', Buffer.from(saved.key, 'base64'), algorithm, true, ['sign']);
+  return { privateKey, certificate: new x509.X509Certificate(saved.certificate) };
+}
+const root = await loadRoot();
 const pem = root.certificate.toString('pem');
 fs.writeFileSync(`${directory}/root.pem`, pem);
 
@@ -62,7 +74,7 @@ const sign = (publicKey: CryptoKey | x509.PublicKey, names: x509.JsonGeneralName
     ...validity,
     notAfter,
     publicKey,
-    signingKey: root.keys.privateKey,
+    signingKey: root.privateKey,
     signingAlgorithm: algorithm,
     extensions: [
       new x509.SubjectAlternativeNameExtension(names, true),

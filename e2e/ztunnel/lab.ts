@@ -45,7 +45,7 @@ export async function until<T>(
 }
 
 /** One node proxy as a process, with the node agent's side of ZDS played by the lab. */
-export class Proxy {
+export class TestProxy {
   readonly node: Node;
   readonly pods = new Map<string, Pod>();
   process!: Subprocess<'ignore', 'pipe', 'pipe'>;
@@ -207,9 +207,9 @@ export class Proxy {
 export class Lab {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'zt-lab-'));
   readonly network: Network;
-  readonly proxies: Proxy[] = [];
+  readonly proxies: TestProxy[] = [];
   readonly addresses: Record<string, JsonValue> = {};
-  readonly policies: Record<string, JsonValue> = {};
+  policies: Record<string, JsonValue> = {};
   #controlPlane!: Subprocess<'pipe', 'pipe', 'inherit'>;
   #pushed = 0;
   #output = '';
@@ -233,13 +233,24 @@ export class Lab {
     await until('the control plane', () => this.#output.includes('ready'));
   }
 
+  /** The same authority in a new process; `meanwhile` runs while there is none. */
+  async restartControlPlane(meanwhile: () => Promise<void>): Promise<void> {
+    this.#controlPlane.kill('SIGKILL');
+    await this.#controlPlane.exited;
+    this.#output = '';
+    this.#pushed = 0;
+    await meanwhile();
+    await this.startControlPlane();
+    await this.push();
+  }
+
   async #read(): Promise<void> {
     const decoder = new TextDecoder();
     for await (const chunk of this.#controlPlane.stdout) this.#output += decoder.decode(chunk);
   }
 
-  addProxy(node: Node, env: Record<string, string> = {}): Proxy {
-    const proxy = new Proxy(node, this.directory, this.network.fabricIp, env);
+  addProxy(node: Node, env: Record<string, string> = {}): TestProxy {
+    const proxy = new TestProxy(node, this.directory, this.network.fabricIp, env);
     this.proxies.push(proxy);
     return proxy;
   }

@@ -94,8 +94,9 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
       return;
     }
     this.#dial?.cancel();
-    this.#socket.terminate();
+    // Terminating calls `onClose` at once, which must find the connection over.
     this.#ended(end);
+    this.#socket.terminate();
   }
 
   // The client's socket until the relay takes it over; it is paused.

@@ -1,5 +1,5 @@
 /** Feeds the registry: from the control plane's resources, or from a local file. */
-import { decodeAddress, decodeAuthorization, type MeshRegistry, policyKey } from '../../mesh/index.ts';
+import { decodeAddress, decodeAuthorization, type MeshRegistry, parseLocalConfig, policyKey } from '../../mesh/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
 import type { XdsHandler, XdsRejection, XdsResource } from './xds-client.ts';
@@ -55,6 +55,12 @@ export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
 }
 
 /** Throws with every problem when the text cannot be used. */
-export function applyLocalXds(_registry: MeshRegistry, local: { readonly source: string; readonly text: string }): void {
-  throw new Error(`${local.source}: local configuration is not wired yet`);
+export function applyLocalXds(registry: MeshRegistry, local: { readonly source: string; readonly text: string }): void {
+  const parsed = parseLocalConfig(local.text);
+  if (!parsed.ok) throw new Error(`${local.source}: ${parsed.error.join('; ')}`);
+  registry.batch(() => {
+    for (const workload of parsed.value.workloads) registry.insertWorkload(workload);
+    for (const service of parsed.value.services) registry.insertService(service);
+    for (const policy of parsed.value.policies) registry.insertPolicy(policy);
+  });
 }

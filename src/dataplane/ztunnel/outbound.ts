@@ -236,8 +236,9 @@ export class OutboundConnection implements SocketEvents, PoolUser {
 
   #fail(end: ConnectionEnd): void {
     this.#dial?.cancel();
-    this.#socket.terminate();
+    // Terminating calls `onClose` at once, which must find the connection over.
     this.#end(end);
+    this.#socket.terminate();
   }
 
   #end(end: ConnectionEnd): void {

@@ -68,8 +68,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
       this.#tunnel.detach(this.#streamId);
       this.#http2.reset(this.#streamId, code);
     }
-    this.#socket?.terminate();
-    this.#finish(end);
+    this.#kill(end);
   }
 
   // The application's side.
@@ -138,8 +137,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
     if (this.#finished) return;
     this.#streamGone = true;
     if (code !== ErrorCode.NO_ERROR && code !== ErrorCode.CANCEL) {
-      this.#socket?.terminate();
-      this.#finish(endOf('tunnel-reset', code < 0 ? 'the tunnel was closed' : `stream reset by the peer with code ${code}`));
+      this.#kill(endOf('tunnel-reset', code < 0 ? 'the tunnel was closed' : `stream reset by the peer with code ${code}`));
       return;
     }
     // The end of what the peer sends, as a real ztunnel takes it. NO_ERROR also says: do not bother to send the rest.
@@ -206,9 +204,16 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
     if ((!this.#streamEnded && !this.#streamGone) || this.#writer.queued > 0) return;
     this.#tunnel.output.forget(this);
     this.#tunnel.detach(this.#streamId);
+    this.#finish(COMPLETE);
     // Both have ended; closing now rather than waiting for the kernel keeps half-open sockets from piling up.
     this.#socket?.end();
-    this.#finish(COMPLETE);
+  }
+
+  /** Terminating calls `onClose` at once, so the end must be settled before. */
+  #kill(end: ConnectionEnd): void {
+    this.#tunnel.output.forget(this);
+    this.#finish(end);
+    this.#socket?.terminate();
   }
 
   #finish(end: ConnectionEnd): void {
