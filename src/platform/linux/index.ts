@@ -1,5 +1,8 @@
+export { COMMAND_TIMEOUT_MS, CommandError, type CommandOptions, runCommand } from './command.ts';
+export { countEstablished, hasIpv6, namespaceAddresses } from './interfaces.ts';
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
+export { type RulesetSummary, runNft, summarizeRuleset } from './nft.ts';
 export {
   connectSeqpacket,
   listenSeqpacket,

@@ -1,0 +1,1 @@
+export { runNodeAgent } from './main.ts';

@@ -1,0 +1,56 @@
+/** Puts redirect rules into a pod's network namespace, checks them and takes them out. Every step may be repeated. */
+import { CommandError, hasIpv6, runCommand, runNft, summarizeRuleset } from '../platform/linux/index.ts';
+import { POD_TABLES, type PodRuleOptions, podRules, removePodRulesScript, returnRoute } from './rules.ts';
+
+/** In force as asked / ours but different (another version, options or damaged) / nothing of ours. */
+export type RedirectionState = 'current' | 'different' | 'none';
+
+export async function inspectRedirection(netns: number, options: PodRuleOptions): Promise<RedirectionState> {
+  const found = await summarizeRuleset(netns);
+  const wanted = podRules(options);
+  if (!POD_TABLES.some((name) => found.has(`inet ${name}`))) return 'none';
+  const whole = POD_TABLES.every((name) => (found.get(`inet ${name}`)?.rules ?? 0) === wanted.ruleCounts[name]);
+  const marked = found.get('inet istio-ambient-mangle')?.chains.has(wanted.marker) ?? false;
+  return whole && marked && (await hasReturnRule(netns)) ? 'current' : 'different';
+}
+
+/** Applies the rules unless exactly these are in force, and reads them back. */
+export async function applyRedirection(netns: number, options: PodRuleOptions): Promise<void> {
+  if ((await inspectRedirection(netns, options)) === 'current') return;
+  for (const family of families(netns)) await ip(returnRoute('add', family), netns, 'File exists');
+  await runNft(podRules(options).script, netns);
+  const state = await inspectRedirection(netns, options);
+  if (state !== 'current')
+    throw new Error(
+      `redirect rules were written but reading them back shows "${state}": does another program manage nftables in this pod?`,
+    );
+}
+
+/** Removes everything {@link applyRedirection} made. */
+export async function removeRedirection(netns: number): Promise<void> {
+  await runNft(removePodRulesScript(), netns);
+  for (const family of families(netns)) {
+    await ip(returnRoute('del', family), netns, 'No such', 'does not exist', 'FIB table does not exist');
+  }
+}
+
+const families = (netns: number): readonly (4 | 6)[] => (hasIpv6(netns) ? [4, 6] : [4]);
+
+async function ip(steps: readonly (readonly string[])[], netns: number, ...harmless: string[]): Promise<void> {
+  for (const step of steps) {
+    try {
+      await runCommand(['ip', ...step], { netns });
+    } catch (error) {
+      if (error instanceof CommandError && harmless.some((text) => error.message.includes(text))) continue;
+      throw error;
+    }
+  }
+}
+
+async function hasReturnRule(netns: number): Promise<boolean> {
+  for (const family of families(netns)) {
+    const listed = await runCommand(['ip', `-${family}`, 'rule', 'list'], { netns });
+    if (!/^32764:.*fwmark 0x111\/0xfff lookup 100\s*$/m.test(listed)) return false;
+  }
+  return true;
+}

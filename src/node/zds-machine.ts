@@ -1,0 +1,165 @@
+/**
+ * The node agent's side of one ZDS connection, without sockets: hello, snapshot, then changes, one request outstanding at a time.
+ * `handle` takes what happened and gives what to do; `nextDeadline` says when `tick` is due.
+ */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  AddWorkloadSchema,
+  DelWorkloadSchema,
+  KeepWorkloadSchema,
+  SnapshotSentSchema,
+  Version,
+  WorkloadInfoSchema,
+  type WorkloadRequest,
+  WorkloadRequestSchema,
+  WorkloadResponseSchema,
+  ZdsHelloSchema,
+} from '../protocol/index.ts';
+
+/** How long the proxy may take to say hello or to answer one request. */
+export const ZDS_DEADLINE_MS = 5_000;
+/** Requests that may wait on one connection: a node's pods several times over. */
+export const MAX_QUEUED_REQUESTS = 4_096;
+
+export interface ZdsWorkload {
+  /** The pod's `metadata.uid`. */
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+export type ZdsRequest =
+  | { readonly kind: 'add'; readonly workload: ZdsWorkload; readonly netns: number }
+  | { readonly kind: 'keep'; readonly uid: string }
+  | { readonly kind: 'del'; readonly uid: string }
+  | { readonly kind: 'snapshotSent' };
+
+export type ZdsInput =
+  | { readonly kind: 'received'; readonly bytes: Uint8Array; readonly descriptors: number }
+  /** `id` comes back in a `settled` output. */
+  | { readonly kind: 'request'; readonly id: number; readonly request: ZdsRequest }
+  | { readonly kind: 'ended' };
+
+export type ZdsOutput =
+  /** The first output of a connection that said a valid hello: time to hand over the snapshot. */
+  | { readonly kind: 'hello' }
+  | { readonly kind: 'send'; readonly bytes: Uint8Array; readonly netns?: number }
+  /** Without `error`: acknowledged. */
+  | { readonly kind: 'settled'; readonly id: number; readonly error?: string }
+  | { readonly kind: 'close'; readonly reason: string };
+
+interface Pending {
+  readonly id: number;
+  readonly request: ZdsRequest;
+}
+
+export class ZdsMachine {
+  #phase: 'hello' | 'open' | 'closed' = 'hello';
+  readonly #queue: Pending[] = [];
+  #outstanding: Pending | undefined;
+  #deadline: number | undefined;
+
+  constructor(now: number) {
+    this.#deadline = now + ZDS_DEADLINE_MS;
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open';
+  }
+
+  nextDeadline(): number | undefined {
+    return this.#deadline;
+  }
+
+  handle(input: ZdsInput, now: number): ZdsOutput[] {
+    if (input.kind === 'request') return this.#enqueue(input, now);
+    if (this.#phase === 'closed') return [];
+    if (input.kind === 'ended') return this.#close('the proxy closed the connection');
+    if (input.descriptors > 0) return this.#close('the proxy sent a descriptor, which only this side may');
+    return this.#phase === 'hello' ? this.#hello(input.bytes) : this.#response(input.bytes, now);
+  }
+
+  tick(now: number): ZdsOutput[] {
+    if (this.#phase === 'closed' || this.#deadline === undefined || now < this.#deadline) return [];
+    const waitedFor = this.#phase === 'hello' ? 'said no hello' : `did not answer ${this.#outstanding?.request.kind ?? 'a request'}`;
+    return this.#close(`the proxy ${waitedFor} within ${ZDS_DEADLINE_MS / 1000} s`);
+  }
+
+  #hello(bytes: Uint8Array): ZdsOutput[] {
+    let version: Version;
+    try {
+      version = fromBinary(ZdsHelloSchema, bytes).version;
+    } catch {
+      return this.#close('the first message is no ZdsHello');
+    }
+    if (version !== Version.V1) return this.#close(`the proxy speaks ZDS version ${version}, this agent version 1`);
+    this.#phase = 'open';
+    this.#deadline = undefined;
+    return [{ kind: 'hello' }];
+  }
+
+  #response(bytes: Uint8Array, now: number): ZdsOutput[] {
+    let error: string;
+    try {
+      const { payload } = fromBinary(WorkloadResponseSchema, bytes);
+      if (payload.case !== 'ack') return this.#close('the proxy answered with an empty WorkloadResponse');
+      error = payload.value.error;
+    } catch {
+      return this.#close('the proxy sent something that is no WorkloadResponse');
+    }
+    const answered = this.#outstanding;
+    if (!answered) return this.#close('the proxy acknowledged although no request is outstanding');
+    this.#outstanding = undefined;
+    this.#deadline = undefined;
+    return [error === '' ? { kind: 'settled', id: answered.id } : { kind: 'settled', id: answered.id, error }, ...this.#next(now)];
+  }
+
+  #enqueue(pending: Pending, now: number): ZdsOutput[] {
+    if (this.#phase !== 'open') return [{ kind: 'settled', id: pending.id, error: 'the connection to the proxy is not open' }];
+    if (this.#queue.length >= MAX_QUEUED_REQUESTS) {
+      return [{ kind: 'settled', id: pending.id, error: `more than ${MAX_QUEUED_REQUESTS} requests wait for the proxy` }];
+    }
+    this.#queue.push(pending);
+    return this.#next(now);
+  }
+
+  #next(now: number): ZdsOutput[] {
+    if (this.#outstanding) return [];
+    this.#outstanding = this.#queue.shift();
+    if (!this.#outstanding) return [];
+    this.#deadline = now + ZDS_DEADLINE_MS;
+    const { request } = this.#outstanding;
+    const bytes = encodeRequest(request);
+    return [request.kind === 'add' ? { kind: 'send', bytes, netns: request.netns } : { kind: 'send', bytes }];
+  }
+
+  #close(reason: string): ZdsOutput[] {
+    this.#phase = 'closed';
+    this.#deadline = undefined;
+    const lost = this.#outstanding ? [this.#outstanding, ...this.#queue] : [...this.#queue];
+    this.#outstanding = undefined;
+    this.#queue.length = 0;
+    return [{ kind: 'close', reason }, ...lost.map(({ id }) => ({ kind: 'settled', id, error: reason }) as const)];
+  }
+}
+
+export function encodeRequest(request: ZdsRequest): Uint8Array {
+  return toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, { payload: payloadOf(request) }));
+}
+
+function payloadOf(request: ZdsRequest): WorkloadRequest['payload'] {
+  switch (request.kind) {
+    case 'add': {
+      const { uid, name, namespace, serviceAccount } = request.workload;
+      const workloadInfo = create(WorkloadInfoSchema, { name, namespace, serviceAccount });
+      return { case: 'add', value: create(AddWorkloadSchema, { uid, workloadInfo }) };
+    }
+    case 'keep':
+      return { case: 'keep', value: create(KeepWorkloadSchema, { uid: request.uid }) };
+    case 'del':
+      return { case: 'del', value: create(DelWorkloadSchema, { uid: request.uid }) };
+    case 'snapshotSent':
+      return { case: 'snapshotSent', value: create(SnapshotSentSchema) };
+  }
+}
