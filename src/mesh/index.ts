@@ -2,6 +2,7 @@
 export * from './authorize.ts';
 export { type CompiledPolicy, type Connection, compilePolicy, type PreparedConnection, prepareConnection } from './compile-policy.ts';
 export * from './enrolment.ts';
+export * from './enrolment.ts';
 export { FAILURES, type Failure, type FailureReason, failure } from './failure.ts';
 export { describeGateway, expectedIdentities } from './gateway.ts';
 export * from './identity.ts';
@@ -14,6 +15,10 @@ export { type LocalConfig, parseLocalConfig, readLocalConfig } from './local-con
 export { TaggedValue } from './local-reader.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';
+export { byAge, type Condition, type ObjectMeta } from './object.ts';
+export * from './peer-authentication-conversion.ts';
+export * from './policy-conversion.ts';
+export type * from './policy-object.ts';
 export { type Destination, type Endpoint, MeshRegistry, type RegistryChange } from './registry.ts';
 export {
   HBONE_PORT,
@@ -36,6 +41,8 @@ export {
   withResolvedIp,
 } from './route.ts';
 export type { Trace, TraceStep } from './trace.ts';
+export * from './waypoint-binding.ts';
 export * from './wds-decode.ts';
 export * from './wds-decode-policy.ts';
 export * from './wds-encode.ts';
+export * from './workload-naming.ts';
