@@ -16,11 +16,12 @@ export interface CertificateServiceOptions {
   readonly defaultTtlSeconds: number;
   readonly maxTtlSeconds: number;
   readonly log: Logger;
+  /** A pod and the request for its certificate may overtake the pod's watch event by this much. */
+  readonly watchLagMs?: number;
   /** `code` is the gRPC status name. */
   readonly onResult?: (code: string, seconds: number) => void;
 }
 
-/** A pod and the request for its certificate may overtake the pod's watch event by this much. */
 const WATCH_LAG_MS = 1_000;
 const WATCH_LAG_STEP_MS = 50;
 
@@ -119,7 +120,7 @@ async function sign(options: CertificateServiceOptions, metadata: grpc.Metadata,
 }
 
 async function decideWhenSeen(options: CertificateServiceOptions, caller: Caller, impersonated: string | undefined) {
-  const deadline = Date.now() + WATCH_LAG_MS;
+  const deadline = Date.now() + (options.watchLagMs ?? WATCH_LAG_MS);
   for (;;) {
     const decision = decideIdentity(caller, impersonated, options.rules, options.pods);
     if (decision.ok) return decision.value;

@@ -1,0 +1,291 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { X509Certificate } from 'node:crypto';
+import { fromBinary } from '@bufbuild/protobuf';
+import {
+  type AuthorizationPolicy,
+  AuthorizationPolicyKind,
+  type ConfigMap,
+  ConfigMapKind,
+  NamespaceKind,
+  type PeerAuthentication,
+  PeerAuthenticationKind,
+  PodKind,
+  SecretKind,
+  type Service,
+  ServiceKind,
+} from '../platform/kubernetes/index.ts';
+import * as wire from '../protocol/index.ts';
+import type { ControlPlane } from './control-plane.ts';
+import {
+  createAccount,
+  createNamespace,
+  createPod,
+  eventually,
+  makeCsr,
+  type Response,
+  requestCertificate,
+  startApi,
+  startControlPlane,
+  type TestApi,
+  type Undo,
+  XdsClient,
+} from './harness.test.ts';
+
+const { ADDRESS_TYPE, AUTHORIZATION_TYPE } = wire;
+const undo: Undo = [];
+let api: TestApi;
+let controlPlane: ControlPlane;
+let token = '';
+const clients: XdsClient[] = [];
+const connect = (): XdsClient => {
+  const client = new XdsClient(controlPlane, token);
+  clients.push(client);
+  return client;
+};
+
+beforeAll(async () => {
+  api = await startApi(undo);
+  for (const namespace of ['istio-system', 'shop', 'other']) await createNamespace(api, namespace);
+  await createAccount(api, 'istio-system', 'ztunnel');
+  await createAccount(api, 'shop', 'web');
+  const ztunnel = await createPod(api, 'istio-system', 'ztunnel-abc', { ip: '10.244.1.2', serviceAccount: 'ztunnel' });
+  ({ token } = await api.client.requestToken('istio-system', 'ztunnel', {
+    audiences: ['istio-ca'],
+    boundPod: { name: 'ztunnel-abc', uid: ztunnel.metadata.uid! },
+  }));
+  await api.client.create<Service>(ServiceKind, {
+    metadata: { name: 'web', namespace: 'shop' },
+    spec: { clusterIP: '10.96.0.50', selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
+  });
+  await createPod(api, 'shop', 'web-1', { ip: '10.244.1.10', serviceAccount: 'web', labels: { app: 'web' } });
+  controlPlane = await startControlPlane(api, undo);
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  for (const action of undo.reverse()) await action();
+});
+
+const workloadOf = (response: Response, name: string) => {
+  const resource = response.resources.find((candidate) => candidate.name === name);
+  const { type } = fromBinary(wire.AddressSchema, resource!.value);
+  if (type.case !== 'workload') throw new Error(`${name} is not a workload`);
+  return type.value;
+};
+const WEB_1 = 'Kubernetes//Pod/shop/web-1';
+
+test('a proxy gets every workload, service and policy, then only what changes, and nothing when nothing does', async () => {
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  client.begin(AUTHORIZATION_TYPE);
+  const [first, second] = [await client.nextAcked(), await client.nextAcked()];
+  const addresses = first.typeUrl === ADDRESS_TYPE ? first : second;
+  const policies = first.typeUrl === ADDRESS_TYPE ? second : first;
+  expect(addresses.resources.map((resource) => resource.name)).toContain('shop/web.shop.svc.cluster.local');
+  expect(policies.resources.map((resource) => resource.name)).toEqual(['istio-system/istio_converted_static_strict']);
+  expect(workloadOf(addresses, WEB_1)).toMatchObject({
+    namespace: 'shop',
+    serviceAccount: 'web',
+    node: 'node1',
+    canonicalName: 'web',
+    tunnelProtocol: wire.TunnelProtocol.NONE,
+    services: { 'shop/web.shop.svc.cluster.local': { ports: [{ servicePort: 80, targetPort: 8080 }] } },
+  });
+  expect(addresses.resources.every((resource) => resource.anyType === ADDRESS_TYPE)).toBe(true);
+
+  await api.client.patchStatus(
+    PodKind,
+    'web-1',
+    { metadata: { annotations: { 'ambient.istio.io/redirection': 'enabled' } } },
+    { namespace: 'shop' },
+  );
+  const change = await client.nextAcked();
+  expect(change.resources.map((resource) => resource.name)).toEqual([WEB_1]);
+  expect(workloadOf(change, WEB_1).tunnelProtocol).toBe(wire.TunnelProtocol.HBONE);
+
+  await api.client.patch(PodKind, 'web-1', { metadata: { annotations: { unrelated: 'x' } } }, { namespace: 'shop' });
+  await client.expectSilence();
+  client.close();
+});
+
+test('a policy is pushed before the workloads that name it, leaves after them, and says on the object who has it', async () => {
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  client.begin(AUTHORIZATION_TYPE);
+  await client.nextAcked();
+  await client.nextAcked();
+  await api.client.create<AuthorizationPolicy>(AuthorizationPolicyKind, {
+    metadata: { name: 'only-web', namespace: 'shop' },
+    spec: {
+      selector: { matchLabels: { app: 'web' } },
+      rules: [{ from: [{ source: { principals: ['cluster.local/ns/shop/sa/web'] } }], to: [{ operation: { methods: ['GET'] } }] }],
+    },
+  });
+  const policy = await client.next();
+  expect([policy.typeUrl, ...policy.resources.map((resource) => resource.name)]).toEqual([AUTHORIZATION_TYPE, 'shop/only-web']);
+  const status = async () => (await api.client.get<AuthorizationPolicy>(AuthorizationPolicyKind, 'only-web', { namespace: 'shop' })).status;
+  const workload = await client.nextAcked();
+  expect(workloadOf(workload, WEB_1).authorizationPolicies).toEqual(['shop/only-web']);
+  await eventually(async () => {
+    const now = await status();
+    expect(now?.conditions?.map((condition) => [condition.type, condition.status, condition.reason])).toEqual([
+      ['ZtunnelAccepted', 'True', 'UnsupportedValue'],
+      ['ZtunnelSynced', 'False', 'Pending'],
+    ]);
+    expect(now?.conditions?.[0]?.message).toContain('methods');
+    expect(now?.conditions?.[0]?.observedGeneration).toBe(1);
+  });
+  client.ack(policy, 'shop/only-web: unknown match; see the log');
+  await eventually(async () =>
+    expect((await status())?.conditions?.[1]).toMatchObject({
+      status: 'False',
+      reason: 'Rejected',
+      message: expect.stringContaining('ztunnel-abc.istio-system: unknown match; see the log'),
+    }),
+  );
+  await client.expectSilence();
+  await api.client.patch(
+    AuthorizationPolicyKind,
+    'only-web',
+    { spec: { rules: [{ to: [{ operation: { ports: ['8080'] } }] }] } },
+    { namespace: 'shop' },
+  );
+  await client.nextAcked();
+  await eventually(async () =>
+    expect((await status())?.conditions).toMatchObject([
+      { reason: 'Accepted', observedGeneration: 2 },
+      { status: 'True', reason: 'Acknowledged', message: 'acknowledged by 1 of 1 ztunnels (ztunnel-abc.istio-system)' },
+    ]),
+  );
+  await api.client.delete(AuthorizationPolicyKind, 'only-web', { namespace: 'shop' });
+  const gone = await client.nextAcked();
+  expect(workloadOf(gone, WEB_1).authorizationPolicies).toEqual([]);
+  expect((await client.nextAcked()).removed).toEqual(['shop/only-web']);
+  client.close();
+});
+
+test('after a restart a client that reconnects with what it holds gets only the differences', async () => {
+  const before = connect();
+  before.begin(ADDRESS_TYPE);
+  const held = Object.fromEntries((await before.nextAcked()).resources.map((resource) => [resource.name, resource.version]));
+  before.close();
+  await createPod(api, 'shop', 'web-2', { ip: '10.244.1.11', serviceAccount: 'web', labels: { app: 'web' } });
+  const restarted = await startControlPlane(api, undo);
+  const client = new XdsClient(restarted, token);
+  clients.push(client);
+  client.begin(ADDRESS_TYPE, { typeUrl: ADDRESS_TYPE, versions: { ...held, 'Kubernetes//Pod/shop/long-gone': '1234' } });
+  const answer = await client.nextAcked();
+  expect(answer.resources.map((resource) => resource.name)).toEqual(['Kubernetes//Pod/shop/web-2']);
+  expect(answer.removed).toEqual(['Kubernetes//Pod/shop/long-gone']);
+  await api.client.delete(PodKind, 'web-2', { namespace: 'shop', gracePeriodSeconds: 0 });
+  expect((await client.nextAcked()).removed).toEqual(['Kubernetes//Pod/shop/web-2']);
+});
+
+test('the CA outlives the process and its root is in every namespace, put back when somebody changes it', async () => {
+  const other = await startControlPlane(api, undo);
+  expect(other.rootPem).toBe(controlPlane.rootPem);
+  const root = async (namespace: string) =>
+    (await api.client.get<ConfigMap>(ConfigMapKind, 'istio-ca-root-cert', { namespace })).data?.['root-cert.pem'];
+  await eventually(async () => expect(await root('shop')).toBe(controlPlane.rootPem));
+  await createNamespace(api, 'late');
+  await eventually(async () => expect(await root('late')).toBe(controlPlane.rootPem));
+  await api.client.patch(ConfigMapKind, 'istio-ca-root-cert', { data: { 'root-cert.pem': 'tampered' } }, { namespace: 'shop' });
+  await eventually(async () => expect(await root('shop')).toBe(controlPlane.rootPem));
+  await api.client.delete(ConfigMapKind, 'istio-ca-root-cert', { namespace: 'shop' });
+  await eventually(async () => expect(await root('shop')).toBe(controlPlane.rootPem));
+  await api.client.delete(NamespaceKind, 'late');
+});
+
+test('signs for the node proxy what runs on its node, with a real pod-bound token', async () => {
+  const { pem } = await makeCsr('spiffe://cluster.local/ns/evil/sa/admin');
+  const answer = await requestCertificate(controlPlane, token, { csr: pem, impersonate: 'spiffe://cluster.local/ns/shop/sa/web' });
+  expect(answer).toMatchObject({ code: 0 });
+  expect(answer.chain.length).toBe(2);
+  const leaf = new X509Certificate(answer.chain[0]!);
+  expect(leaf.subjectAltName).toBe('URI:spiffe://cluster.local/ns/shop/sa/web');
+  expect(leaf.verify(new X509Certificate(answer.chain[1]!).publicKey)).toBe(true);
+  const foreign = await requestCertificate(controlPlane, token, { csr: pem, impersonate: 'spiffe://cluster.local/ns/other/sa/default' });
+  expect(foreign).toMatchObject({ code: 16, details: 'request impersonation authentication failure' });
+});
+
+test('refuses tokens that are missing, for another audience, or forged', async () => {
+  const { token: wrongAudience } = await api.client.requestToken('istio-system', 'ztunnel', { audiences: ['somebody-else'] });
+  for (const bad of ['', wrongAudience, 'e30.e30.e30', `${token.slice(0, -4)}AAAA`]) {
+    const client = new XdsClient(controlPlane, bad);
+    client.begin(ADDRESS_TYPE);
+    expect((await client.status.promise).code).toBe(16);
+    client.close();
+    const { pem } = await makeCsr('spiffe://cluster.local/ns/shop/sa/web');
+    expect(await requestCertificate(controlPlane, bad, { csr: pem })).toMatchObject({ code: 16, details: 'request authenticate failure' });
+  }
+});
+
+test('a PeerAuthentication reaches the workloads it is about and reports on itself', async () => {
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  await client.nextAcked();
+  await api.client.create<PeerAuthentication>(PeerAuthenticationKind, {
+    metadata: { name: 'default', namespace: 'shop' },
+    spec: { mtls: { mode: 'STRICT' } },
+  });
+  expect(workloadOf(await client.nextAcked(), WEB_1).authorizationPolicies).toEqual(['istio-system/istio_converted_static_strict']);
+  await eventually(async () =>
+    expect(
+      (await api.client.get<PeerAuthentication>(PeerAuthenticationKind, 'default', { namespace: 'shop' })).status?.conditions?.[0],
+    ).toMatchObject({ type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted' }),
+  );
+  await api.client.delete(PeerAuthenticationKind, 'default', { namespace: 'shop' });
+  expect(workloadOf(await client.nextAcked(), WEB_1).authorizationPolicies).toEqual([]);
+  client.close();
+});
+
+test('a plugged-in CA takes over at run time: new chain, new root everywhere, new serving certificate', async () => {
+  const { Authority } = await import('./ca/authority.ts');
+  const plugged = await Authority.createRoot('plugged');
+  const { certPem, keyPem } = plugged.material;
+  await api.client.create(SecretKind, {
+    metadata: { name: 'cacerts', namespace: 'istio-system' },
+    stringData: { 'ca-cert.pem': certPem, 'ca-key.pem': keyPem, 'root-cert.pem': certPem, 'cert-chain.pem': '' },
+  });
+  const { pem } = await makeCsr('x:y');
+  await eventually(async () => {
+    const answer = await requestCertificate(controlPlane, token, { csr: pem });
+    expect(answer.chain[1]).toBe(certPem);
+  });
+  await eventually(async () =>
+    expect((await api.client.get<ConfigMap>(ConfigMapKind, 'istio-ca-root-cert', { namespace: 'shop' })).data?.['root-cert.pem']).toBe(
+      certPem,
+    ),
+  );
+  await api.client.delete(SecretKind, 'cacerts', { namespace: 'istio-system' });
+  await eventually(() => expect(controlPlane.rootPem).not.toBe(certPem));
+});
+
+test('tells about itself over HTTP', async () => {
+  const base = `http://127.0.0.1:${controlPlane.httpPort}`;
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  await client.nextAcked();
+  expect((await fetch(`${base}/ready`)).status).toBe(200);
+  const synced = await eventually(async () => {
+    const list = (await (await fetch(`${base}/debug/syncz`)).json()) as {
+      proxy: string;
+      node: string;
+      types: Record<string, { synced: boolean }>;
+    }[];
+    expect(list.some((item) => item.types[ADDRESS_TYPE]?.synced)).toBe(true);
+    return list;
+  });
+  expect(synced[0]).toMatchObject({ proxy: 'ztunnel-abc.istio-system', node: 'node1' });
+  const metrics = await (await fetch(`${base}/metrics`)).text();
+  for (const name of [
+    'pilot_xds{',
+    'pilot_xds_pushes_total{type="wds"}',
+    'pilot_proxy_convergence_time_bucket',
+    'citadel_server_csr_count',
+  ])
+    expect(metrics).toContain(name);
+  const configz = await (await fetch(`${base}/debug/configz`)).text();
+  expect(configz).toContain('shop/web.shop.svc.cluster.local');
+  expect(configz).not.toContain('PRIVATE KEY');
+  client.close();
+});
