@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import type { HeaderList } from '../http2/types.ts';
 import { type Authority, formatAuthority, parseAuthority } from './authority.ts';
@@ -8,6 +8,9 @@ import { encodeForwarded, parseForwardedHost } from './forwarded.ts';
 import { formatIp, parseIp } from './ip.ts';
 import { encodeProxyHeader } from './proxy-protocol.ts';
 import { makeTraceparent, parseTraceparent } from './traceparent.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 const authorityOf = (text: string): Authority | string => {
   const result = parseAuthority(text);

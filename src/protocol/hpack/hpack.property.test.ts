@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 // The other implementation has no types.
 // @ts-expect-error
@@ -8,6 +8,9 @@ import type { HeaderList } from '../http2/types.ts';
 import { HpackDecoder } from './decoder.ts';
 import { HpackEncoder } from './encoder.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 const LIMITS = { tableSize: 4096, listSize: 1 << 20 };
 const octetText = (maxLength: number): fc.Arbitrary<string> =>

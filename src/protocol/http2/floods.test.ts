@@ -1,9 +1,12 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { Flag, FrameType } from './frames.ts';
 import { LIMITS } from './limits.ts';
 import { CONNECT, concat, data, frame, GET, headers, octets, POST, ping, resetStream, settings, windowUpdate } from './testing/raw.ts';
 import { errorsSent, type Recorder, ready } from './testing/recorder.ts';
 import { ErrorCode, type Http2CloseReason } from './types.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 const CALM = `GOAWAY ${ErrorCode.ENHANCE_YOUR_CALM}`;
 const END = Flag.END_STREAM | Flag.END_HEADERS;

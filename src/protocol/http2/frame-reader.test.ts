@@ -1,8 +1,11 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import { FrameReader, type FrameSink, Want } from './frame-reader.ts';
 import { Flag, FrameType, PREFACE } from './frames.ts';
 import { concat, frame, headOnly, octets } from './testing/raw.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 /** Writes down what the reader says, with the slices of one DATA frame joined. */
 class Log implements FrameSink {

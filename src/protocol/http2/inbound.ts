@@ -147,7 +147,7 @@ export class Inbound implements FrameSink {
     const stream = this.dataStream;
     const size = slice.length;
     if (stream === undefined || stream.isClosed) {
-      if (size > 0) core.receiveFlow.creditConnection(size);
+      if (size > 0 && !core.isClosed) core.receiveFlow.creditConnection(size);
       return;
     }
     const ends = isLast && this.dataEnds;

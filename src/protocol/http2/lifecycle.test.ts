@@ -281,3 +281,20 @@ test('a peer without a header table gets headers that need none', () => {
   expect(first!.payload[0]).toBe(0x20);
   expect(first!.payload.subarray(1)).toEqual(second!.payload);
 });
+
+test('an output that is full may end the connection from within a write', () => {
+  const end = ready('server');
+  end.receive(headers(1, CONNECT), headers(3, CONNECT));
+  end.connection.sendHeaders(1, OK, false);
+  let writes = 0;
+  end.writeData = () => {
+    if (++writes === 2) end.connection.shutdown('abrupt');
+  };
+  end.connection.sendData(1, octets(65_535), true);
+  expect(writes).toBe(2);
+  expect(end.of('reset').map((event) => event.streamId)).toEqual([1, 3]);
+  expect(end.of('close').length).toBe(1);
+  end.takeBytes();
+  end.receive(data(3, 40_000));
+  expect(end.takeBytes().length).toBe(0);
+});

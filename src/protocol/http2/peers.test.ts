@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { unlink } from 'node:fs/promises';
 import * as http2 from 'node:http2';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,9 @@ import { connectClient, listenEcho } from './testing/loopback.ts';
 // @ts-expect-error
 import { EXPECTED, exerciseServer, startServer } from './testing/node-peer.mjs';
 import { ErrorCode, type HeaderList, type Http2Connection, type Http2Handler } from './types.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 const PEER = `${import.meta.dir}/testing/node-peer.mjs`;
 const node = Bun.which('node');

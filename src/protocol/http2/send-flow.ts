@@ -51,7 +51,7 @@ export class SendFlow {
     const most = this.writer.maxFrameSize;
     if (taken === size && size <= most) this.writer.data(stream.id, chunk, ends);
     else {
-      for (let at = 0; at < taken; at += most) {
+      for (let at = 0; at < taken && !this.isStopped; at += most) {
         const end = Math.min(at + most, taken);
         this.writer.data(stream.id, chunk.subarray(at, end), ends && end === size);
       }

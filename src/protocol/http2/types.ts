@@ -41,7 +41,7 @@ export interface Http2Settings {
 
 export type Http2Role = 'client' | 'server';
 
-/** Where a connection's bytes go. */
+/** Where a connection's bytes go. An output that can hold no more may call `shutdown('abrupt')` from within. */
 export interface Http2Output {
   /** Small control and header bytes. `bytes` is only valid during the call. Called from within `createHttp2Connection` already (preface, SETTINGS). */
   write(bytes: Uint8Array): void;
