@@ -12,6 +12,7 @@ Counts the TCP traffic on an interface and writes the totals as one line of JSON
   --network PREFIX     only addresses that begin so are counted (default: all)
   --plaintext-port N   connections opened to this port are counted
   --needle TEXT        text to look for in every packet; may be repeated
+  --until-eof          end when standard input ends, too
 Needs the right to open packet sockets (root, or CAP_NET_RAW) in this network namespace.
 `;
 
@@ -19,6 +20,7 @@ Needs the right to open packet sockets (root, or CAP_NET_RAW) in this network na
 export const runCapture = async (args: readonly string[]): Promise<number> => {
   let socket: PacketSocket;
   let tally: Tally;
+  let untilEof = false;
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -27,6 +29,7 @@ export const runCapture = async (args: readonly string[]): Promise<number> => {
         network: { type: 'string', default: '' },
         'plaintext-port': { type: 'string', default: '0' },
         needle: { type: 'string', multiple: true, default: [] },
+        'until-eof': { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -34,6 +37,7 @@ export const runCapture = async (args: readonly string[]): Promise<number> => {
       (values.help ? process.stdout : process.stderr).write(USAGE);
       return values.help ? EXIT.ok : EXIT.usage;
     }
+    untilEof = values['until-eof'];
     tally = new Tally({ network: values.network, plaintextPort: Number(values['plaintext-port']), needles: values.needle });
     socket = new PacketSocket(values.interface);
   } catch (error) {
@@ -52,6 +56,10 @@ export const runCapture = async (args: readonly string[]): Promise<number> => {
   await new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
+    if (untilEof) {
+      process.stdin.once('end', resolve);
+      process.stdin.resume();
+    }
     // The reader is gone: nobody wants the totals any more.
     process.stdout.once('error', () => resolve());
   });

@@ -23,13 +23,13 @@ const needles = (): string[] =>
 
 /** A packet capture on the bridge between the nodes, in a process of its own inside the cluster's network. */
 export class Capture {
-  readonly #process: Bun.Subprocess<'ignore', 'pipe', 'pipe'>;
+  readonly #process: Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
   #latest: CaptureTotals | undefined;
   #waiting: ((totals: CaptureTotals) => void)[] = [];
   #complaint = '';
 
   private constructor(command: readonly string[]) {
-    this.#process = Bun.spawn([...command], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+    this.#process = Bun.spawn([...command], { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' });
     void this.#read();
     void this.#listen();
   }
@@ -46,6 +46,7 @@ export class Capture {
       ...enter,
       launcher,
       'capture',
+      '--until-eof',
       '--interface',
       bridge,
       '--network',
@@ -64,7 +65,8 @@ export class Capture {
   }
 
   async stop(): Promise<void> {
-    this.#process.kill('SIGTERM');
+    // A signal would only reach the program that entered the namespaces.
+    await this.#process.stdin.end();
     await this.#process.exited;
   }
 
