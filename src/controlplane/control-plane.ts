@@ -81,7 +81,9 @@ export class ControlPlane {
     this.#config = config;
     this.#client = client;
     this.#log = logging.logger('controlplane');
-    this.#compiler = new MeshCompiler(config);
+    this.#compiler = new MeshCompiler(config, (kind, key, error) =>
+      this.#log.error(`${kind} ${key} cannot be compiled and keeps its last state: ${error.message}`),
+    );
     this.#authenticator = new Authenticator(client);
     const failed = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
     this.#compile = new Batch(COMPILE_DELAY_MS, () => this.#compileNow(), failed('compilation failed'));

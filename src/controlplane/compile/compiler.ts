@@ -8,21 +8,24 @@ import {
   type PeerAuthentication,
   type Pod,
 } from '../../platform/kubernetes/index.ts';
-import { policyKey, serviceAliases, serviceKey, type Workload, workloadAliases } from '../wire.ts';
-import type { NewResource } from '../xds/store.ts';
-import { type CompiledPolicy, compileAuthorizationPolicy } from './authorization-policy.ts';
-import { encodeAuthorization, encodeService, encodeWorkload } from './encode.ts';
 import {
-  baseMode,
-  byAge,
-  convertedKey,
-  convertPortLevels,
-  peerPolicyKeys,
-  peerScope,
-  STATIC_STRICT,
-  selectorOf,
+  type ConvertedPolicy,
+  convertAuthorizationPolicy,
+  convertPeerAuthentication,
+  effectivePeerAuthentication,
+  encodeAuthorization,
+  encodeService,
+  encodeWorkload,
+  inheritedPeerMode,
+  policyKey,
+  selectsWorkload,
+  serviceAliases,
+  serviceKey,
   staticStrictPolicy,
-} from './peer-authentication.ts';
+  type Workload,
+  workloadAliases,
+} from '../wire.ts';
+import type { NewResource } from '../xds/store.ts';
 import { type CompileContext, compileService, namespaceInheritance, selectsPod } from './service.ts';
 import { NamespacedTable } from './table.ts';
 import { compilePod, compileSlice, localityOf, uidOfPod } from './workload.ts';
@@ -53,6 +56,7 @@ const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
  */
 export class MeshCompiler {
   readonly #context: CompileContext;
+  readonly #onError: (kind: CompiledKind, key: string, error: Error) => void;
   readonly #namespaces = new Map<string, Namespace>();
   readonly #nodes = new Map<string, Node>();
   readonly #podsByNode = new Map<string, Set<string>>();
@@ -61,7 +65,7 @@ export class MeshCompiler {
   readonly #slices = new NamespacedTable<EndpointSlice>();
   readonly #policies = new NamespacedTable<AuthorizationPolicy>();
   readonly #peers = new NamespacedTable<PeerAuthentication>();
-  readonly #compiledPolicies = new Map<string, CompiledPolicy>();
+  readonly #compiledPolicies = new Map<string, ConvertedPolicy>();
   /** slice key → uids it produced. */
   readonly #sliceWorkloads = new Map<string, readonly string[]>();
 
@@ -72,8 +76,10 @@ export class MeshCompiler {
   readonly #dirtyPeers = new Set<string>();
   #isNew = true;
 
-  constructor(context: CompileContext) {
+  /** `onError` hears of objects that could not be compiled: a bug here, or an object no API server should have let in. */
+  constructor(context: CompileContext, onError: (kind: CompiledKind, key: string, error: Error) => void = () => {}) {
     this.#context = context;
+    this.#onError = onError;
   }
 
   get isDirty(): boolean {
@@ -84,7 +90,7 @@ export class MeshCompiler {
   }
 
   /** What became of a policy at the last `flush`. */
-  policy(key: string): CompiledPolicy | undefined {
+  policy(key: string): ConvertedPolicy | undefined {
     return this.#compiledPolicies.get(key);
   }
 
@@ -173,13 +179,12 @@ export class MeshCompiler {
     for (const version of [before, policy]) {
       if (version === undefined) continue;
       const namespace = version.metadata.namespace ?? '';
-      const scope = peerScope(version, this.#context.rootNamespace);
-      if (scope === 'workload') this.#markPods(namespace, selectorOf(version)!, false);
-      else {
-        this.#markPods(namespace, {}, scope === 'mesh');
-        // Selector policies that inherit their mode are made of the wider one too.
-        for (const other of scope === 'mesh' ? this.#peers.all() : this.#peers.in(namespace)) this.#dirtyPeers.add(objectKey(other));
-      }
+      const labels = version.spec?.selector?.matchLabels ?? {};
+      const isWide = Object.keys(labels).length === 0;
+      const isMesh = isWide && namespace === this.#context.rootNamespace;
+      this.#markPods(namespace, labels, isMesh);
+      // Selector policies that inherit their mode are made of the wider one too.
+      if (isWide) for (const other of isMesh ? this.#peers.all() : this.#peers.in(namespace)) this.#dirtyPeers.add(objectKey(other));
     }
   }
 
@@ -199,15 +204,27 @@ export class MeshCompiler {
     const { rootNamespace } = this.#context;
     if (this.#isNew) {
       this.#isNew = false;
-      authorizations.set(`${rootNamespace}/${STATIC_STRICT}`, { value: encodeAuthorization(staticStrictPolicy(rootNamespace)) });
+      const strict = staticStrictPolicy(rootNamespace);
+      authorizations.set(policyKey(strict), { value: encodeAuthorization(strict) });
     }
-    for (const key of this.#dirtyPolicies) this.#compilePolicy(key, authorizations);
-    for (const key of this.#dirtyPeers) this.#compilePeer(key, authorizations);
-    for (const key of this.#dirtyServices) this.#compileService(key, addresses);
-    for (const key of this.#dirtySlices) this.#compileSlice(key, addresses);
-    for (const key of this.#dirtyPods) this.#compilePod(key, addresses);
-    for (const dirty of [this.#dirtyPolicies, this.#dirtyPeers, this.#dirtyServices, this.#dirtySlices, this.#dirtyPods]) dirty.clear();
+    this.#each(this.#dirtyPolicies, 'AuthorizationPolicy', (key) => this.#compilePolicy(key, authorizations));
+    this.#each(this.#dirtyPeers, 'PeerAuthentication', (key) => this.#compilePeer(key, authorizations));
+    this.#each(this.#dirtyServices, 'Service', (key) => this.#compileService(key, addresses));
+    this.#each(this.#dirtySlices, 'EndpointSlice', (key) => this.#compileSlice(key, addresses));
+    this.#each(this.#dirtyPods, 'Pod', (key) => this.#compilePod(key, addresses));
     return { addresses, authorizations };
+  }
+
+  /** An object that cannot be compiled keeps what it had before and does not stop the others. */
+  #each(dirty: Set<string>, kind: CompiledKind, compile: (key: string) => void): void {
+    for (const key of dirty) {
+      try {
+        compile(key);
+      } catch (error) {
+        this.#onError(kind, key, error as Error);
+      }
+    }
+    dirty.clear();
   }
 
   #compilePolicy(key: string, into: Map<string, NewResource | undefined>): void {
@@ -217,21 +234,18 @@ export class MeshCompiler {
       into.set(key, undefined);
       return;
     }
-    const compiled = compileAuthorizationPolicy(policy, this.#context.rootNamespace);
+    const compiled = convertAuthorizationPolicy(policy, this.#context.rootNamespace);
     this.#compiledPolicies.set(key, compiled);
     into.set(key, compiled.authorization === undefined ? undefined : { value: encodeAuthorization(compiled.authorization) });
   }
 
   #compilePeer(key: string, into: Map<string, NewResource | undefined>): void {
-    const slash = key.indexOf('/');
     const policy = this.#peers.get(key);
-    const name =
-      policy === undefined ? `${key.slice(0, slash)}/converted_peer_authentication_${key.slice(slash + 1)}` : convertedKey(policy);
+    const { rootNamespace } = this.#context;
+    const namespace = key.slice(0, key.indexOf('/'));
     const converted =
-      policy === undefined
-        ? undefined
-        : convertPortLevels(policy, this.#baseMode(policy.metadata.namespace ?? ''), this.#context.rootNamespace);
-    into.set(name, converted === undefined ? undefined : { value: encodeAuthorization(converted) });
+      policy && convertPeerAuthentication(policy, inheritedPeerMode(this.#peersFor(namespace), namespace, rootNamespace), rootNamespace);
+    into.set(convertedPeerKey(key), converted && { value: encodeAuthorization(converted) });
   }
 
   #compileService(key: string, into: Map<string, NewResource | undefined>): void {
@@ -284,36 +298,28 @@ export class MeshCompiler {
   #policiesFor(pod: Pod): string[] {
     const namespace = pod.metadata.namespace ?? '';
     const { rootNamespace } = this.#context;
+    const subject = { namespace, labels: pod.metadata.labels };
     const keys: string[] = [];
     for (const scope of namespace === rootNamespace ? [namespace] : [namespace, rootNamespace]) {
       for (const policy of this.#policies.in(scope)) {
-        const compiled = this.#compiledPolicies.get(objectKey(policy));
-        if (compiled?.authorization !== undefined && compiled.selector !== undefined && hasLabels(pod, compiled.selector))
-          keys.push(policyKey(compiled.authorization));
+        const key = objectKey(policy);
+        const compiled = this.#compiledPolicies.get(key);
+        if (compiled !== undefined && selectsWorkload(compiled, subject, rootNamespace)) keys.push(key);
       }
     }
-    let own: PeerAuthentication | undefined;
-    for (const policy of this.#peers.in(namespace)) {
-      const selector = selectorOf(policy);
-      if (selector !== undefined && hasLabels(pod, selector) && (own === undefined || byAge(policy, own) < 0)) own = policy;
-    }
-    keys.push(...peerPolicyKeys(own, this.#baseMode(namespace), rootNamespace));
+    keys.push(...effectivePeerAuthentication(this.#peersFor(namespace), subject, rootNamespace).keys);
     return keys.sort();
   }
 
-  #baseMode(namespace: string): 'STRICT' | 'PERMISSIVE' {
+  /** The PeerAuthentications that can matter in a namespace: its own and the root namespace's. */
+  #peersFor(namespace: string): PeerAuthentication[] {
     const { rootNamespace } = this.#context;
-    return baseMode(this.#widePolicy(rootNamespace), namespace === rootNamespace ? undefined : this.#widePolicy(namespace));
-  }
-
-  /** The oldest policy of a namespace without selector. */
-  #widePolicy(namespace: string): PeerAuthentication | undefined {
-    let oldest: PeerAuthentication | undefined;
-    for (const policy of this.#peers.in(namespace))
-      if (selectorOf(policy) === undefined && (oldest === undefined || byAge(policy, oldest) < 0)) oldest = policy;
-    return oldest;
+    return namespace === rootNamespace ? [...this.#peers.in(namespace)] : [...this.#peers.in(namespace), ...this.#peers.in(rootNamespace)];
   }
 }
+
+/** Resource name of what a PeerAuthentication (`namespace/name`) is converted to, whether or not it is (3.6). */
+export const convertedPeerKey = (key: string): string => key.replace('/', '/converted_peer_authentication_');
 
 const workloadResource = (workload: Workload): NewResource => ({
   value: encodeWorkload(workload),

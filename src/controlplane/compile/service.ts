@@ -3,10 +3,11 @@ import {
   type AppProtocol,
   canonicalIp,
   type IpFamilies,
-  type LoadBalancing,
+  loadBalancingOf,
   type NetworkAddress,
   type Service,
   type ServicePort,
+  TRAFFIC_DISTRIBUTION_ANNOTATION,
 } from '../wire.ts';
 
 /** What the whole compilation needs to know besides the objects. */
@@ -17,8 +18,6 @@ export interface CompileContext {
   readonly clusterDomain: string;
   readonly network: string;
 }
-
-const DISTRIBUTION = 'networking.istio.io/traffic-distribution';
 
 export const serviceHostname = (service: KubeService, context: CompileContext): string =>
   `${service.metadata.name}.${service.metadata.namespace}.svc.${context.clusterDomain}`;
@@ -93,21 +92,9 @@ function familiesOf(service: KubeService): IpFamilies {
   return families[0] === 'IPv6' ? 'IPV6_ONLY' : 'AUTOMATIC';
 }
 
-function loadBalancingOf(service: KubeService, namespace: Namespace | undefined): LoadBalancing | undefined {
-  const spec = service.spec ?? {};
-  const healthPolicy = spec.publishNotReadyAddresses === true ? 'ALLOW_ALL' : 'ONLY_HEALTHY';
-  if (spec.internalTrafficPolicy === 'Local') return { routingPreference: ['NODE'], mode: 'STRICT', healthPolicy };
-  const distribution =
-    spec.trafficDistribution ?? service.metadata.annotations?.[DISTRIBUTION] ?? namespace?.metadata.annotations?.[DISTRIBUTION];
-  if (distribution === 'PreferClose' || distribution === 'PreferSameZone')
-    return { routingPreference: ['NETWORK', 'REGION', 'ZONE'], mode: 'FAILOVER', healthPolicy };
-  if (distribution === 'PreferSameNode')
-    return { routingPreference: ['NETWORK', 'REGION', 'ZONE', 'SUBZONE', 'NODE'], mode: 'FAILOVER', healthPolicy };
-  return healthPolicy === 'ALLOW_ALL' ? { routingPreference: [], mode: 'UNSPECIFIED', healthPolicy } : undefined;
-}
-
 /** Namespace annotations a Service inherits; when they do not change, its services need no work. */
-export const namespaceInheritance = (namespace: Namespace | undefined): string => namespace?.metadata.annotations?.[DISTRIBUTION] ?? '';
+export const namespaceInheritance = (namespace: Namespace | undefined): string =>
+  namespace?.metadata.annotations?.[TRAFFIC_DISTRIBUTION_ANNOTATION] ?? '';
 
 /** Whether a Service with a selector picks pods with these labels (an empty selector picks none). */
 export function selectsPod(service: KubeService, labels: Readonly<Record<string, string>> | undefined): boolean {

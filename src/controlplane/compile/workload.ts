@@ -1,5 +1,15 @@
 import type { EndpointSlice, Service as KubeService, Node, Pod } from '../../platform/kubernetes/index.ts';
-import { canonicalIp, type Locality, podUid, type ServicePort, serviceKey, type Workload } from '../wire.ts';
+import {
+  canonicalIp,
+  canonicalName,
+  canonicalRevision,
+  type Locality,
+  podUid,
+  type ServicePort,
+  serviceKey,
+  type Workload,
+  workloadNameOf,
+} from '../wire.ts';
 import { type CompileContext, portsOnPod, portsOnSlice, serviceHostname } from './service.ts';
 
 const REDIRECTION = 'ambient.istio.io/redirection';
@@ -50,9 +60,8 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
     trustDomain: context.trustDomain,
     serviceAccount: spec.serviceAccountName || 'default',
     node: spec.nodeName ?? '',
-    canonicalName: labels['service.istio.io/canonical-name'] ?? labels['app.kubernetes.io/name'] ?? labels['app'] ?? workloadName,
-    canonicalRevision:
-      labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels['version'] ?? 'latest',
+    canonicalName: canonicalName(labels, workloadName),
+    canonicalRevision: canonicalRevision(labels),
     workloadType: 'POD', // as istiod: the name below is the controller's
     workloadName,
     nativeTunnel,
@@ -70,17 +79,6 @@ function addressesOf(pod: Pod): string[] {
   const listed = pod.status?.podIPs?.map((entry) => entry.ip ?? '') ?? [];
   const texts = listed.length > 0 ? listed : [pod.status?.podIP ?? ''];
   return texts.flatMap((text) => (text === '' ? [] : (canonicalIp(text) ?? [])));
-}
-
-/** The Deployment, CronJob or other controller behind the pod, else its own name. */
-function workloadNameOf(pod: Pod): string {
-  const owner = pod.metadata.ownerReferences?.find((reference) => reference.controller === true);
-  if (owner === undefined) return pod.metadata.name ?? '';
-  const hash = pod.metadata.labels?.['pod-template-hash'];
-  if (owner.kind === 'ReplicaSet' && hash !== undefined && owner.name.endsWith(`-${hash}`)) return owner.name.slice(0, -hash.length - 1);
-  // CronJobs name their Jobs after the scheduled minute.
-  if (owner.kind === 'Job' && /-\d{8,10}$/.test(owner.name)) return owner.name.replace(/-\d{8,10}$/, '');
-  return owner.name;
 }
 
 export function localityOf(node: Node | undefined): Locality {

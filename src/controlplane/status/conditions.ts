@@ -1,5 +1,5 @@
 import type { AuthorizationPolicy, PeerAuthentication } from '../../platform/kubernetes/index.ts';
-import type { CompiledPolicy, PolicyCondition } from '../compile/authorization-policy.ts';
+import { type ConvertedPolicy, peerAuthenticationProblems } from '../wire.ts';
 
 /** One proxy's view of one policy. */
 export interface ProxyState {
@@ -19,31 +19,33 @@ export interface WantedCondition {
 const NAMES_LIMIT = 5;
 const REASON_LIMIT = 300;
 
+const NO_WAYPOINT: WantedCondition = {
+  type: 'WaypointAccepted',
+  status: 'False',
+  reason: 'TargetNotFound',
+  message: 'not enforced: no waypoint serves the targets of this policy',
+};
+
 /** Conditions of an AuthorizationPolicy: what of it can be enforced, and which proxies have it. */
-export function authorizationConditions(compiled: CompiledPolicy, proxies: readonly ProxyState[]): WantedCondition[] {
-  const wanted: WantedCondition[] = [compiled.condition satisfies PolicyCondition];
+export function authorizationConditions(compiled: ConvertedPolicy, proxies: readonly ProxyState[]): WantedCondition[] {
+  const wanted: WantedCondition[] = [compiled.condition ?? NO_WAYPOINT];
   if (compiled.authorization !== undefined) wanted.push(syncedCondition(proxies));
   return wanted;
 }
 
-/** Conditions of a PeerAuthentication: all of its modes are enforced by ztunnel, except what 3.6 cannot express. */
+/** Conditions of a PeerAuthentication; `proxies` only when it became a policy of its own. */
 export function peerConditions(
   policy: PeerAuthentication,
   rootNamespace: string,
   proxies: readonly ProxyState[] | undefined,
 ): WantedCondition[] {
-  const spec = policy.spec ?? {};
-  const hasSelector = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
-  const ignored: string[] = [];
-  if (Object.keys(spec.portLevelMtls ?? {}).length > 0 && !hasSelector) ignored.push('portLevelMtls is ignored: it needs a selector');
-  else if (Object.keys(spec.portLevelMtls ?? {}).length > 0 && policy.metadata.namespace === rootNamespace)
-    ignored.push(`portLevelMtls is ignored in the root namespace ${rootNamespace}`);
-  const modes = [spec.mtls?.mode, ...Object.values(spec.portLevelMtls ?? {}).map((mtls) => mtls?.mode)];
-  if (modes.includes('DISABLE')) ignored.push('ztunnel treats DISABLE as PERMISSIVE');
+  const problems = peerAuthenticationProblems(policy, rootNamespace);
+  const modes = [policy.spec?.mtls?.mode, ...Object.values(policy.spec?.portLevelMtls ?? {}).map((mtls) => mtls?.mode)];
+  if (modes.includes('DISABLE')) problems.push('ztunnel treats DISABLE as PERMISSIVE');
   const accepted: WantedCondition =
-    ignored.length === 0
+    problems.length === 0
       ? { type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted', message: 'attached to ztunnel' }
-      : { type: 'ZtunnelAccepted', status: 'True', reason: 'UnsupportedValue', message: ignored.join('; ') };
+      : { type: 'ZtunnelAccepted', status: 'True', reason: 'UnsupportedValue', message: problems.join('; ') };
   return proxies === undefined ? [accepted] : [accepted, syncedCondition(proxies)];
 }
 

@@ -11,8 +11,7 @@ import {
   PeerAuthenticationKind,
   type Resource,
 } from '../../platform/kubernetes/index.ts';
-import type { MeshCompiler } from '../compile/compiler.ts';
-import { convertedKey } from '../compile/peer-authentication.ts';
+import { convertedPeerKey, type MeshCompiler } from '../compile/compiler.ts';
 import { AUTHORIZATION_TYPE } from '../wire.ts';
 import type { Connection } from '../xds/connection.ts';
 import type { ResourceStore } from '../xds/store.ts';
@@ -60,7 +59,7 @@ export async function writeStatus(sources: StatusSources, now: () => Date = () =
       consider<AuthorizationPolicy>(AuthorizationPolicyKind, policy, authorizationConditions(compiled, statesOf(key, sources, proxies)));
   }
   for (const policy of sources.peers.all()) {
-    const key = convertedKey(policy);
+    const key = convertedPeerKey(objectKey(policy));
     const states = sources.authorizations.get(key) === undefined ? undefined : statesOf(key, sources, proxies);
     consider<PeerAuthentication>(PeerAuthenticationKind, policy, peerConditions(policy, sources.rootNamespace, states));
   }
