@@ -1,4 +1,5 @@
 /** The agent's environment variables; names as istio-cni's where it has one. */
+import { DEFAULT_EXCLUDED_NAMESPACES } from '../mesh/index.ts';
 import { DEFAULT_DRAIN_LIMIT_MS } from './drain.ts';
 import type { RuleDefaults } from './pod-view.ts';
 import type { ProbeRuleOptions } from './probe-rules.ts';
@@ -14,7 +15,7 @@ export interface AgentConfig {
   /** `CNI_AGENT_RUN_DIR` + `/pluginevent.sock` */
   readonly pluginPath: string;
   /** `EXCLUDE_NAMESPACES`, comma-separated. */
-  readonly excludedNamespaces: ReadonlySet<string>;
+  readonly excludedNamespaces: readonly string[];
   /** `AMBIENT_DNS_CAPTURE`, `HOST_PROBE_SNAT_IP`, `HOST_PROBE_SNAT_IPV6` */
   readonly rules: RuleDefaults;
   /** The same addresses and `KUBELET_UID`. */
@@ -41,6 +42,7 @@ export function readConfig(
     if (!pattern.test(text)) problems.push(`${name}="${text}" is not an IP address of that family`);
     return text;
   };
+  const excluded = env['EXCLUDE_NAMESPACES'];
   const node = env['NODE_NAME'] ?? '';
   if (node === '') problems.push('NODE_NAME is not set; set it to the name of the node (downward API: spec.nodeName)');
   const probeIpv4 = address('HOST_PROBE_SNAT_IP', PROBE_SNAT_IPV4, /^\d{1,3}(\.\d{1,3}){3}$/);
@@ -50,7 +52,7 @@ export function readConfig(
     port: number('NODE_AGENT_PORT', 15023, 65535),
     zdsPath: env['ZTUNNEL_UDS_ADDRESS'] || '/var/run/ztunnel/ztunnel.sock',
     pluginPath: `${env['CNI_AGENT_RUN_DIR'] || '/var/run/istio-cni'}/pluginevent.sock`,
-    excludedNamespaces: new Set((env['EXCLUDE_NAMESPACES'] ?? 'kube-system').split(',').map((name) => name.trim())),
+    excludedNamespaces: excluded === undefined ? DEFAULT_EXCLUDED_NAMESPACES : excluded.split(',').map((name) => name.trim()),
     rules: { probeIpv4, probeIpv6, captureDns: env['AMBIENT_DNS_CAPTURE'] === 'true' },
     probes: { ipv4: probeIpv4, ipv6: probeIpv6, kubeletUid: number('KUBELET_UID', 0, 0xffff_fffe) },
     drainLimitMs: number('DRAIN_LIMIT_SECONDS', DEFAULT_DRAIN_LIMIT_MS / 1000, 86_400) * 1000,

@@ -1,33 +1,35 @@
-/** Whether a pod belongs into the mesh, and where it was asked for but cannot be, why. */
+/** Whether a pod belongs into the mesh, and where the user asked for it but it cannot be, what to tell them. */
+import { decideEnrolment, type EnrolmentReason } from '../mesh/index.ts';
 import type { PodView } from './pod-view.ts';
 
-const DATAPLANE_MODE = 'istio.io/dataplane-mode';
-const SIDECAR_STATUS = 'sidecar.istio.io/status';
-
 export interface EnrolmentRules {
-  readonly excludedNamespaces: ReadonlySet<string>;
+  readonly excludedNamespaces: readonly string[];
 }
 
-export type Enrolment =
-  | { readonly enrolled: true }
-  /** `problem` is set when the user asked for the pod explicitly and ought to hear why not. */
-  | { readonly enrolled: false; readonly problem?: string };
+export interface Decision {
+  readonly enrolled: boolean;
+  /** Set when the user ought to hear why not. */
+  readonly problem?: string;
+}
 
-export function decide(pod: PodView, namespaceLabels: Readonly<Record<string, string>>, rules: EnrolmentRules): Enrolment {
-  const own = pod.labels[DATAPLANE_MODE];
-  const asked = own === 'ambient' || namespaceLabels[DATAPLANE_MODE] === 'ambient';
-  if (!asked || own === 'none' || pod.isTerminal) return { enrolled: false };
-  if (rules.excludedNamespaces.has(pod.namespace)) {
-    return { enrolled: false, problem: `namespace ${pod.namespace} is excluded from the mesh (EXCLUDE_NAMESPACES of the node agent)` };
-  }
-  if (pod.hostNetwork) {
-    // The namespace's label is not meant for these; the pod's own is.
-    return own === 'ambient'
-      ? { enrolled: false, problem: 'the pod uses the network of its node, whose traffic cannot be redirected' }
-      : { enrolled: false };
-  }
-  if (SIDECAR_STATUS in pod.annotations) {
-    return { enrolled: false, problem: 'the pod has a sidecar (annotation sidecar.istio.io/status), which wins over ambient mode' };
-  }
-  return { enrolled: true };
+const REMEDIES: Partial<Record<EnrolmentReason, string>> = {
+  'excluded-namespace': 'Move it to another namespace, or change EXCLUDE_NAMESPACES of the node agent.',
+  'sidecar-injected': 'Remove the sidecar first.',
+  'host-network': 'Traffic of the node itself cannot be redirected: set hostNetwork to false.',
+};
+
+export function decide(pod: PodView, namespaceLabels: Readonly<Record<string, string>>, rules: EnrolmentRules): Decision {
+  const { enrolled, reason, message } = decideEnrolment(
+    {
+      metadata: { name: pod.name, namespace: pod.namespace, labels: pod.labels, annotations: pod.annotations },
+      spec: { hostNetwork: pod.hostNetwork },
+      status: { phase: pod.isTerminal ? 'Succeeded' : 'Running' },
+    },
+    { metadata: { name: pod.namespace, labels: namespaceLabels } },
+    rules.excludedNamespaces,
+  );
+  const remedy = REMEDIES[reason];
+  // A namespace's label is not meant for the pods of the node's network in it; a pod's own label is.
+  const isMeant = reason !== 'host-network' || pod.labels['istio.io/dataplane-mode'] === 'ambient';
+  return remedy !== undefined && isMeant ? { enrolled, problem: `${message}. ${remedy}` } : { enrolled };
 }

@@ -1,0 +1,178 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { countEstablished, runNft } from '../platform/linux/index.ts';
+import { waitForDrain } from './drain.ts';
+import { DEFAULT_PROBE_RULES, HOST_TABLE, HostProbeRules } from './probe-rules.ts';
+import { applyRedirection, inspectRedirection, removeRedirection } from './redirection.ts';
+import { DEFAULT_POD_RULES, PROBE_SNAT_IPV4 } from './rules.ts';
+import { NODE_IP, NODE_IP6, POD_IP, POD_IP6, TestNetwork } from './testing.ts';
+
+const PROXY_MARK = 0x539;
+const DRAINING = { ...DEFAULT_POD_RULES, draining: true };
+let net: TestNetwork;
+
+beforeEach(() => {
+  net = new TestNetwork();
+});
+afterEach(() => net.close());
+
+/** An application in the pod, one on the node, and the proxy's three listeners. */
+function serveAll() {
+  net.serve(net.pod, 'app', 8080);
+  net.serve(net.node, 'remote', 9000);
+  for (const [name, port] of [
+    ['outbound', 15001],
+    ['plaintext', 15006],
+    ['hbone', 15008],
+  ] as const) {
+    net.serve(net.pod, name, port);
+  }
+}
+
+test('redirects inbound connections to 15006 and outbound ones to 15001, with their original destination, in both address families', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toBe(`plaintext ${NODE_IP} ${POD_IP}:8080`);
+  expect((await net.connect(net.pod, NODE_IP, 9000)).greeting).toBe(`outbound ${POD_IP} ${NODE_IP}:9000`);
+  expect((await net.connect(net.node, POD_IP6, 8080)).greeting).toBe(`plaintext ${NODE_IP6} ${POD_IP6}:8080`);
+  expect((await net.connect(net.pod, NODE_IP6, 9000)).greeting).toBe(`outbound ${POD_IP6} ${NODE_IP6}:9000`);
+});
+
+test('lets tunnels reach 15008, and the pod reach itself, without redirecting them', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect((await net.connect(net.node, POD_IP, 15008)).greeting).toStartWith('hbone ');
+  expect((await net.connect(net.pod, POD_IP, 8080)).greeting).toStartWith('app ');
+  expect((await net.connect(net.pod, '127.0.0.1', 8080)).greeting).toStartWith('app ');
+  expect((await net.connect(net.pod, '::1', 8080)).greeting).toStartWith('app ');
+  expect((await net.connect(net.pod, POD_IP6, 8080)).greeting).toStartWith('app ');
+});
+
+test('does not redirect what the proxy itself opens', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect((await net.connect(net.pod, NODE_IP, 9000, { mark: PROXY_MARK })).greeting).toStartWith('remote ');
+});
+
+test.each([
+  [4, NODE_IP, POD_IP],
+  [6, NODE_IP6, POD_IP6],
+] as const)(
+  'brings the answers of the application back to the proxy when it uses the address of the client as source (IPv%i)',
+  async (_, client, pod) => {
+    serveAll();
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    const connection = await net.connect(net.pod, pod, 8080, { mark: PROXY_MARK, from: client });
+    expect(connection.greeting).toStartWith(`app ${client} `);
+    expect(await connection.echo('there and back')).toBe('there and back');
+  },
+);
+
+test('breaks no connection that was open before, while rules come, drain and go', async () => {
+  serveAll();
+  const inbound = await net.connect(net.node, POD_IP, 8080);
+  const outbound = await net.connect(net.pod, NODE_IP, 9000);
+  const check = async (step: string) => {
+    expect(await inbound.echo(step)).toBe(step);
+    expect(await outbound.echo(step)).toBe(step);
+  };
+  expect([inbound.greeting, outbound.greeting]).toEqual([`app ${NODE_IP} -`, `remote ${POD_IP} -`]);
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  await check('applied');
+  await applyRedirection(net.pod, { ...DEFAULT_POD_RULES, captureDns: true });
+  await check('replaced');
+  await applyRedirection(net.pod, DRAINING);
+  await check('draining');
+  await removeRedirection(net.pod);
+  await check('removed');
+});
+
+test('sends new connections directly while draining, and keeps those through the proxy', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const inbound = await net.connect(net.node, POD_IP, 8080);
+  const outbound = await net.connect(net.pod, NODE_IP, 9000);
+  const spoofed = await net.connect(net.pod, POD_IP, 8080, { mark: PROXY_MARK, from: NODE_IP });
+  expect([inbound.greeting.split(' ')[0], outbound.greeting.split(' ')[0]]).toEqual(['plaintext', 'outbound']);
+  await applyRedirection(net.pod, DRAINING);
+  for (const connection of [inbound, outbound, spoofed]) expect(await connection.echo('still here')).toBe('still here');
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('app ');
+  expect((await net.connect(net.pod, NODE_IP, 9000)).greeting).toStartWith('remote ');
+});
+
+test('waits for the connections through the proxy, up to the limit, until aborted', async () => {
+  serveAll();
+  const signal = new AbortController().signal;
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const connection = await net.connect(net.node, POD_IP, 8080);
+  await applyRedirection(net.pod, DRAINING);
+  expect(countEstablished(net.pod, new Set([15006]))).toBe(1);
+  expect(await waitForDrain(net.pod, { limitMs: 50, quietMs: 0, signal })).toBe(1);
+  const abort = new AbortController();
+  const waiting = waitForDrain(net.pod, { quietMs: 0, signal: abort.signal });
+  abort.abort();
+  expect(await waiting).toBeUndefined();
+  const drained = waitForDrain(net.pod, { quietMs: 0, signal });
+  connection.socket.end();
+  expect(await drained).toBe(0);
+});
+
+test('leaves nothing behind when removed, and removing twice is no error', async () => {
+  const before = net.state();
+  await applyRedirection(net.pod, { ...DEFAULT_POD_RULES, captureDns: true, virtualInterfaces: ['docker0'] });
+  expect(net.state()).not.toBe(before);
+  await removeRedirection(net.pod);
+  expect(net.state()).toBe(before);
+  await removeRedirection(net.pod);
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('none');
+});
+
+test('changes nothing when the same rules are in force, and repairs damaged ones', async () => {
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const before = net.inPod('nft', '-a', 'list', 'ruleset');
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect(net.inPod('nft', '-a', 'list', 'ruleset')).toBe(before);
+  await runNft('flush chain inet istio-ambient-nat output', net.pod);
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('different');
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('current');
+  net.inPod('ip', 'rule', 'del', 'pref', '32764');
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('different');
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('current');
+});
+
+test('works in a pod without IPv6', async () => {
+  net.inPod('sysctl', '-q', '-w', 'net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.lo.disable_ipv6=1');
+  const before = net.state();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  net.serve(net.pod, 'plaintext', 15006, '0.0.0.0');
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('plaintext ');
+  await removeRedirection(net.pod);
+  expect(net.state()).toBe(before);
+});
+
+test('leaves inbound plain text to the application of a pod that bypasses inbound capture, and still captures its outbound', async () => {
+  serveAll();
+  await applyRedirection(net.pod, { ...DEFAULT_POD_RULES, bypassInbound: true });
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('app ');
+  expect((await net.connect(net.pod, NODE_IP, 9000)).greeting).toStartWith('outbound ');
+});
+
+test('lets probes of the node through to the application, only while the pod is in the set', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const probes = new HostProbeRules(DEFAULT_PROBE_RULES, net.node);
+  await probes.set('uid-1', [POD_IP, POD_IP6]);
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith(`app ${PROBE_SNAT_IPV4} `);
+  expect((await net.connect(net.node, POD_IP6, 8080)).greeting).toStartWith('app fd16:9254:7127:1337:ffff:ffff:ffff:ffff ');
+  await probes.set('uid-1', []);
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('plaintext ');
+  await runNft(`delete table inet ${HOST_TABLE}`, net.node);
+});
+
+test('takes only the sockets of the kubelet’s user for probes', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  await new HostProbeRules({ ...DEFAULT_PROBE_RULES, kubeletUid: 4711 }, net.node).set('uid-1', [POD_IP]);
+  expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('plaintext ');
+});

@@ -1,0 +1,166 @@
+/** Real network namespaces and sockets for this room's tests: a node and a pod joined by a veth pair. Not part of the program. */
+import fs from 'node:fs';
+import {
+  allowForeignAddress,
+  bindSocket,
+  inNetworkNamespace,
+  openTcp,
+  originalDestination,
+  SystemError,
+  startConnect,
+} from '../platform/linux/index.ts';
+
+export const NODE_IP = '10.201.0.1';
+export const POD_IP = '10.201.0.2';
+export const NODE_IP6 = 'fd00:201::1';
+export const POD_IP6 = 'fd00:201::2';
+
+let made = 0;
+
+const run = (...argv: string[]): string => {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(argv);
+  if (exitCode !== 0) throw new Error(`${argv.join(' ')}: ${stderr.toString()}`);
+  return stdout.toString();
+};
+
+export class TestNetwork {
+  readonly node: number;
+  readonly pod: number;
+  readonly podPath: string;
+  readonly #names: readonly [string, string];
+  readonly #closables: { stop: (force?: boolean) => void }[] = [];
+  readonly #sockets: { end: () => void }[] = [];
+
+  constructor() {
+    const base = `na-${process.pid}-${made++}`;
+    const [node, pod] = [`${base}n`, `${base}p`];
+    this.#names = [node, pod];
+    for (const name of [node, pod]) run('ip', 'netns', 'add', name);
+    run('ip', '-n', node, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod);
+    for (const [name, v4, v6] of [
+      [node, NODE_IP, NODE_IP6],
+      [pod, POD_IP, POD_IP6],
+    ] as const) {
+      run('ip', '-n', name, 'addr', 'add', `${v4}/24`, 'dev', 'eth0');
+      run('ip', '-n', name, 'addr', 'add', `${v6}/64`, 'dev', 'eth0', 'nodad');
+      for (const link of ['lo', 'eth0']) run('ip', '-n', name, 'link', 'set', link, 'up');
+    }
+    run('ip', '-n', pod, 'route', 'add', 'default', 'via', NODE_IP);
+    run('ip', '-n', pod, 'route', 'add', 'default', 'via', NODE_IP6);
+    this.podPath = `/run/netns/${pod}`;
+    this.node = fs.openSync(`/run/netns/${node}`, 'r');
+    this.pod = fs.openSync(this.podPath, 'r');
+    inNetworkNamespace(this.pod, () => fs.writeFileSync('/proc/sys/net/ipv4/conf/all/rp_filter', '0'));
+    inNetworkNamespace(this.pod, () => fs.writeFileSync('/proc/sys/net/ipv4/conf/eth0/rp_filter', '0'));
+  }
+
+  /** What `nft`, `ip rule` and table 100 show in the pod. */
+  state(): string {
+    return run(
+      'ip',
+      'netns',
+      'exec',
+      this.#names[1],
+      'sh',
+      '-c',
+      'nft list ruleset; ip rule; ip -6 rule; ip route show table all type local default; ip -6 route show table 100 2>/dev/null || true',
+    );
+  }
+
+  inPod(...argv: string[]): string {
+    return run('ip', 'netns', 'exec', this.#names[1], ...argv);
+  }
+
+  /** A server that greets each connection with `NAME REMOTE-ADDRESS ORIGINAL-DESTINATION` and then echoes. */
+  serve(namespace: number, name: string, port: number, hostname = '::'): void {
+    const listener = inNetworkNamespace(namespace, () =>
+      Bun.listen({
+        hostname,
+        port,
+        socket: {
+          open: (socket) => {
+            const to = originalDestination((socket as unknown as { fd: number }).fd);
+            socket.write(`${name} ${socket.remoteAddress.replace('::ffff:', '')} ${to ? `${to.address}:${to.port}` : '-'}\n`);
+          },
+          data: (socket, data) => {
+            socket.write(data);
+          },
+        },
+      }),
+    );
+    this.#closables.push(listener);
+  }
+
+  /** Connects from a namespace; the server's greeting tells who answered. */
+  async connect(namespace: number, address: string, port: number, options: { mark?: number; from?: string } = {}): Promise<TestConnection> {
+    const family = address.includes(':') ? 6 : 4;
+    const fd = openTcp({ family, networkNamespace: namespace, ...(options.mark !== undefined && { mark: options.mark }) });
+    if (options.from !== undefined) {
+      if (!allowForeignAddress(fd, family)) throw new Error('IP_TRANSPARENT is not allowed here');
+      const refused = bindSocket(fd, options.from);
+      if (refused) throw refused;
+    }
+    const outcome = startConnect(fd, address, port);
+    if (outcome instanceof SystemError) throw outcome;
+    const connection = new TestConnection();
+    // The types of Bun do not list `fd`, which connects nothing but takes over a socket.
+    const socket = await Bun.connect({ fd, socket: connection.handlers } as unknown as Parameters<typeof Bun.connect>[0]);
+    connection.socket = socket as unknown as { write: (text: string) => number; end: () => void };
+    this.#sockets.push(connection.socket);
+    connection.greeting = await connection.line();
+    return connection;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.end();
+    for (const closable of this.#closables) closable.stop(true);
+    for (const fd of [this.node, this.pod]) fs.closeSync(fd);
+    for (const name of this.#names) run('ip', 'netns', 'del', name);
+  }
+}
+
+const LINE_LIMIT_MS = 3_000;
+
+export class TestConnection {
+  socket!: { write: (text: string) => number; end: () => void };
+  greeting = '';
+  #text = '';
+  #wake = () => {};
+  #ended = false;
+  readonly handlers = {
+    data: (_: unknown, data: Uint8Array) => {
+      this.#text += Buffer.from(data).toString();
+      this.#wake();
+    },
+    close: () => {
+      this.#ended = true;
+      this.#wake();
+    },
+    error: () => {},
+    connectError: () => {
+      this.#ended = true;
+      this.#wake();
+    },
+  };
+
+  async line(): Promise<string> {
+    const deadline = performance.now() + LINE_LIMIT_MS;
+    for (;;) {
+      const end = this.#text.indexOf('\n');
+      if (end >= 0) {
+        const line = this.#text.slice(0, end);
+        this.#text = this.#text.slice(end + 1);
+        return line;
+      }
+      if (this.#ended) throw new Error('the connection ended');
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`no line within ${LINE_LIMIT_MS} ms`);
+      await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), Bun.sleep(left)]);
+    }
+  }
+
+  async echo(text: string): Promise<string> {
+    this.socket.write(`${text}\n`);
+    return this.line();
+  }
+}
