@@ -2,24 +2,16 @@ import { apply } from './apply.ts';
 import { ANONYMOUS, type Authentication } from './authentication.ts';
 import { type Authorization, forbiddenRequest } from './authorization.ts';
 import type { Context } from './context.ts';
-import { aggregated, coreVersions, groupDocument, groupList, resourceList, VIRTUAL } from './discovery.ts';
-import { badRequest, methodNotAllowed, noSuchPath, notAcceptable, Refusal, unauthorized, unsupportedMediaType } from './errors.ts';
+import { VIRTUAL } from './discovery.ts';
+import { Documents } from './documents.ts';
+import { badRequest, methodNotAllowed, noSuchPath, notAcceptable, Refusal, unauthorized } from './errors.ts';
 import { impersonated } from './impersonation.ts';
 import { clone, isObject, type JsonObject } from './json.ts';
 import { Lists, selected, selectorOf } from './lists.ts';
 import type { NodeProxy } from './node-proxy.ts';
-import { OpenApi } from './openapi.ts';
-import {
-  create,
-  type DeleteOptions,
-  decode,
-  existing,
-  type FieldValidation,
-  remove,
-  replace,
-  update,
-  type WriteOptions,
-} from './operations.ts';
+import { create, decode, existing, remove, replace, update, type WriteOptions } from './operations.ts';
+import { deleteOptions, writeOptions } from './options.ts';
+import { patchWith } from './patch-types.ts';
 import { jsonPatch, mergePatch } from './patches.ts';
 import { encodeEntry, inVersion, negotiate } from './representation.ts';
 import {
@@ -35,10 +27,10 @@ import {
   type User,
 } from './request.ts';
 import { apiVersionOf, type ResourceType, resourceKey } from './resources.ts';
+import { json } from './responses.ts';
 import { review } from './reviews.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import type { StoredObject } from './store.ts';
-import { strategicMerge } from './strategic-merge.ts';
 import { bind, evict, requestToken, scaleOf, updateScale } from './subresources.ts';
 import { errorLine, type Watches } from './watches.ts';
 
@@ -52,33 +44,18 @@ export interface Services {
   readonly advertised: string;
 }
 
-const VERSION = {
-  major: '1',
-  minor: '32',
-  gitVersion: 'v1.32.0+lateen',
-  gitCommit: '',
-  gitTreeState: 'clean',
-  buildDate: '1970-01-01T00:00:00Z',
-  goVersion: 'none',
-  compiler: 'bun',
-  platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
-};
-
 const STREAMING = new Set(['exec', 'attach', 'portforward']);
-
-const json = (text: string, status = 200, headers: Record<string, string> = {}): Response =>
-  new Response(text, { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private', ...headers } });
 
 /** The HTTP API, from request to response. */
 export class Api {
   readonly #services: Services;
   readonly #lists: Lists;
-  readonly #openApi: OpenApi;
+  readonly #documents: Documents;
 
   constructor(services: Services) {
     this.#services = services;
     this.#lists = new Lists(services.context);
-    this.#openApi = new OpenApi(services.context.types);
+    this.#documents = new Documents(services.context, services.tokens, services.advertised);
   }
 
   /** Answers a request; undefined when it became a WebSocket. */
@@ -112,7 +89,7 @@ export class Api {
       if (user === ANONYMOUS) throw unauthorized();
       throw forbiddenRequest(user, info);
     }
-    if (!info.isResource) return this.#nonResource(request, url);
+    if (!info.isResource) return this.#documents.answer(request, url);
     const virtual = VIRTUAL.find(
       (candidate) => candidate.group === info.group && candidate.version === info.version && candidate.plural === info.resource,
     );
@@ -130,82 +107,6 @@ export class Api {
       return this.#subresource(request, server, url, info, type, user, warnings);
     if (info.subresource === 'status' && !type.hasStatus(info.version)) throw noSuchPath();
     return this.#resource(request, server, url, info, type, warnings);
-  }
-
-  #nonResource(request: Request, url: URL): Response {
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw methodNotAllowed();
-    const { types } = this.#services.context;
-    const path = url.pathname.length > 1 ? url.pathname.replace(/\/$/, '') : url.pathname;
-    const accept = request.headers.get('accept') ?? '';
-    if (path === '/healthz' || path === '/livez' || path === '/readyz') return new Response('ok');
-    if (path === '/version') return json(JSON.stringify(VERSION, null, 2));
-    if (path === '/openapi/v3') return json(this.#openApi.index());
-    if (path === '/openapi/v2') return this.#swagger(accept);
-    if (path.startsWith('/openapi/v3/')) {
-      const document = this.#openApi.document(path.slice('/openapi/v3/'.length));
-      if (document === undefined) throw noSuchPath();
-      return json(document);
-    }
-    if (path === '/openid/v1/jwks') return json(JSON.stringify({ keys: [this.#services.tokens.jwk] }));
-    if (path === '/.well-known/openid-configuration') {
-      const { issuer } = this.#services.tokens;
-      return json(
-        JSON.stringify({
-          issuer,
-          jwks_uri: `https://${this.#services.advertised}/openid/v1/jwks`,
-          response_types_supported: ['id_token'],
-          subject_types_supported: ['public'],
-          id_token_signing_alg_values_supported: ['ES256'],
-        }),
-      );
-    }
-    if (path === '/') {
-      const groups = [
-        ...new Set(
-          types
-            .all()
-            .flatMap((type) => type.versions.map((version) => (type.group === '' ? `/api/${version}` : `/apis/${type.group}/${version}`))),
-        ),
-      ];
-      return json(
-        JSON.stringify({
-          paths: ['/api', '/apis', ...groups.sort(), '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'],
-        }),
-      );
-    }
-    return this.#discovery(path, accept);
-  }
-
-  #swagger(accept: string): Response {
-    const isOnlyProtobuf = accept !== '' && !/application\/json(?!;)|\*\/\*/.test(accept);
-    if (isOnlyProtobuf) throw notAcceptable('application/json');
-    return json(this.#openApi.v2());
-  }
-
-  #discovery(path: string, accept: string): Response {
-    const { types } = this.#services.context;
-    if (path === '/api' || path === '/apis') {
-      const asked = accept
-        .split(',')
-        .find((part) => part.includes('as=APIGroupDiscoveryList') && part.trim().startsWith('application/json'));
-      const version =
-        asked?.includes('v=v2;') === true || asked?.endsWith('v=v2') === true
-          ? 'v2'
-          : asked?.includes('v=v2beta1') === true
-            ? 'v2beta1'
-            : undefined;
-      if (version !== undefined) {
-        const document = JSON.stringify(aggregated(types, path === '/api', version));
-        return json(document, 200, { 'content-type': `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList` });
-      }
-      return json(JSON.stringify(path === '/api' ? coreVersions(this.#services.advertised) : groupList(types)));
-    }
-    const [root, group = '', version] = path.split('/').slice(1);
-    let document: object | undefined;
-    if (root === 'api' && version === undefined) document = resourceList(types, '', group);
-    else if (root === 'apis') document = version === undefined ? groupDocument(types, group) : resourceList(types, group, version);
-    if (document === undefined) throw noSuchPath();
-    return json(JSON.stringify(document));
   }
 
   async #resource(
@@ -399,66 +300,4 @@ export class Api {
       return json(JSON.stringify(await requestToken(context, tokens, entry, body, user)), 201);
     throw noSuchPath();
   }
-}
-
-function patchWith(media: string, current: StoredObject, patch: unknown, type: ResourceType, version: string): unknown {
-  switch (media) {
-    case 'application/json-patch+json':
-      return jsonPatch(current, patch);
-    case 'application/merge-patch+json':
-      if (!isObject(patch)) throw badRequest('a merge patch is an object');
-      return mergePatch(current, patch);
-    case 'application/strategic-merge-patch+json':
-      if (type.isCustom)
-        throw unsupportedMediaType('application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml');
-      if (!isObject(patch)) throw badRequest('a strategic merge patch is an object');
-      return strategicMerge(current, patch, type.schema(version));
-    default:
-      throw unsupportedMediaType(
-        'application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml',
-      );
-  }
-}
-
-function writeOptions(request: Request, query: URLSearchParams, subresource: string, warnings: string[]): WriteOptions {
-  const dryRun = query.getAll('dryRun').filter((value) => value !== '');
-  if (dryRun.some((value) => value !== 'All'))
-    throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`);
-  const validation = query.get('fieldValidation') ?? 'Warn';
-  if (!['', 'Ignore', 'Warn', 'Strict'].includes(validation))
-    throw badRequest(`fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`);
-  const agent = (request.headers.get('user-agent') ?? 'unknown').split('/')[0]!.slice(0, 128);
-  return {
-    dryRun: dryRun.length > 0,
-    fieldManager: query.get('fieldManager') || agent,
-    fieldValidation: (validation === '' ? 'Warn' : validation) as FieldValidation, // one of the three, checked above
-    subresource,
-    warnings,
-  };
-}
-
-function deleteOptions(content: Buffer, contentType: string, query: URLSearchParams): DeleteOptions {
-  const body = content.length === 0 ? {} : parseBody(content, contentType);
-  const preconditions = isObject(body['preconditions']) ? body['preconditions'] : {};
-  const grace = body['gracePeriodSeconds'] ?? (query.has('gracePeriodSeconds') ? Number(query.get('gracePeriodSeconds')) : undefined);
-  if (grace !== undefined && grace !== null && (typeof grace !== 'number' || !Number.isInteger(grace)))
-    throw badRequest('gracePeriodSeconds must be a whole number');
-  const policy = body['propagationPolicy'] ?? query.get('propagationPolicy') ?? undefined;
-  if (policy !== undefined && policy !== null && !['Background', 'Foreground', 'Orphan'].includes(String(policy))) {
-    throw badRequest(
-      `propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Background", "Foreground", "Orphan"`,
-    );
-  }
-  const dryRun = [...(Array.isArray(body['dryRun']) ? body['dryRun'] : []), ...query.getAll('dryRun')];
-  return {
-    dryRun: dryRun.includes('All'),
-    ...(typeof grace === 'number' ? { gracePeriodSeconds: grace } : {}),
-    ...(typeof policy === 'string'
-      ? { propagationPolicy: policy }
-      : body['orphanDependents'] === true
-        ? { propagationPolicy: 'Orphan' }
-        : {}),
-    ...(typeof preconditions['uid'] === 'string' ? { uid: preconditions['uid'] } : {}),
-    ...(typeof preconditions['resourceVersion'] === 'string' ? { resourceVersion: preconditions['resourceVersion'] } : {}),
-  };
 }

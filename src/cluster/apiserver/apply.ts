@@ -39,8 +39,7 @@ export function apply(
   const contested = live === undefined ? {} : differing(live, applied, wanted, schema);
   const remaining = others.map((entry) => {
     const held = intersection(setOf(entry), contested);
-    // an update by the same manager is not somebody else's
-    if (!isEmptySet(held) && !applier.force && !(entry.manager === applier.fieldManager && entry.operation === 'Update')) {
+    if (!isEmptySet(held) && !applier.force) {
       for (const field of leafPaths(held)) conflicts.push({ manager: entry.manager ?? '', field, apiVersion: entry.apiVersion ?? '' });
     }
     return { entry, fields: difference(setOf(entry), held) };
