@@ -6,11 +6,12 @@ import { Tally } from './tally.ts';
 const READ_MS = 5;
 const REPORT_MS = 100;
 
-const USAGE = `lateen capture --interface NAME [--network PREFIX] [--plaintext-port N] [--needle TEXT]…
+const USAGE = `lateen capture --interface NAME [--network PREFIX] [--plaintext-port N] [--ignore-port N] [--needle TEXT]… [--until-eof]
 
 Counts the TCP traffic on an interface and writes the totals as one line of JSON ten times a second, until SIGTERM.
   --network PREFIX     only addresses that begin so are counted (default: all)
   --plaintext-port N   connections opened to this port are counted
+  --ignore-port N      connections to this port are left out
   --needle TEXT        text to look for in every packet; may be repeated
   --until-eof          end when standard input ends, too
 Needs the right to open packet sockets (root, or CAP_NET_RAW) in this network namespace.
@@ -28,6 +29,7 @@ export const runCapture = async (args: readonly string[]): Promise<number> => {
         interface: { type: 'string' },
         network: { type: 'string', default: '' },
         'plaintext-port': { type: 'string', default: '0' },
+        'ignore-port': { type: 'string', default: '0' },
         needle: { type: 'string', multiple: true, default: [] },
         'until-eof': { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -38,7 +40,12 @@ export const runCapture = async (args: readonly string[]): Promise<number> => {
       return values.help ? EXIT.ok : EXIT.usage;
     }
     untilEof = values['until-eof'];
-    tally = new Tally({ network: values.network, plaintextPort: Number(values['plaintext-port']), needles: values.needle });
+    tally = new Tally({
+      network: values.network,
+      plaintextPort: Number(values['plaintext-port']),
+      ignorePort: Number(values['ignore-port']),
+      needles: values.needle,
+    });
     socket = new PacketSocket(values.interface);
   } catch (error) {
     process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);

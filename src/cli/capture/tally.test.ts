@@ -36,7 +36,7 @@ const frame = ({ from, to, ports, sequence, flags, payload = new Uint8Array() }:
 const record = (type: number, length: number): Uint8Array =>
   Uint8Array.from([type, 3, 3, length >> 8, length & 255, ...new Uint8Array(length).fill(0xaa)]);
 const pods = { from: '10.244.1.2', to: '10.244.2.3' } as const;
-const tally = () => new Tally({ network: '10.244.', plaintextPort: 9000, needles: ['open secret'] });
+const tally = () => new Tally({ network: '10.244.', plaintextPort: 9000, ignorePort: 15012, needles: ['open secret'] });
 
 test('counts records of a connection seen from its beginning as TLS, retransmissions once', () => {
   const counter = tally();
@@ -67,8 +67,9 @@ test('does not take a connection for TLS whose beginning it did not see, or afte
   expect(counter.totals).toMatchObject({ bytes: 30, tls_bytes: 0, plaintext_bytes: 30 });
 });
 
-test('leaves traffic of other networks out, but searches it too', () => {
+test('leaves traffic of other networks and of the control plane out, but searches it too', () => {
   const counter = tally();
+  counter.add(frame({ ...pods, ports: [15012, 2], sequence: 1, flags: ACK, payload: Buffer.from('older than the capture') }));
   counter.add(
     frame({ from: '10.240.0.1', to: '10.240.0.11', ports: [1, 2], sequence: 1, flags: ACK, payload: Buffer.from('open secret') }),
   );

@@ -21,6 +21,8 @@ export interface TallyOptions {
   /** Text prefix of the addresses whose traffic is counted, for example `10.244.`. */
   readonly network: string;
   readonly plaintextPort: number;
+  /** Connections to this port are left out: the control plane's, which are older than any capture and TLS of their own. */
+  readonly ignorePort: number;
   readonly needles: readonly string[];
 }
 
@@ -60,6 +62,7 @@ export class Tally {
     if (segment === undefined) return;
     this.#search(segment.payload);
     if (!segment.source.startsWith(this.#options.network) || !segment.destination.startsWith(this.#options.network)) return;
+    if (segment.destinationPort === this.#options.ignorePort || segment.sourcePort === this.#options.ignorePort) return;
     this.totals.packets++;
     this.#follow(segment);
   }

@@ -13,6 +13,7 @@ export interface CaptureTotals extends WireReport {
 /** Sentences looked for in the packets: as long as a packet never hides them all by chance. */
 const NEEDLES = 12;
 const NEEDLE_CHARACTERS = 18;
+const CONTROL_PLANE_PORT = 15_012;
 const START_LIMIT_MS = 5_000;
 const LINE_LIMIT_MS = 3_000;
 
@@ -51,6 +52,8 @@ export class Capture {
       bridge,
       '--network',
       network,
+      '--ignore-port',
+      String(CONTROL_PLANE_PORT),
       '--plaintext-port',
       String(applicationPort),
       ...needles().flatMap((needle) => ['--needle', needle]),

@@ -43,8 +43,11 @@ export const readUsage = (pids: readonly number[]): Usage => {
   let memoryBytes = 0;
   for (const pid of pids) {
     for (const thread of tasksOf(pid)) cpuMs += Number(readOrNothing(`/proc/${pid}/task/${thread}/schedstat`).split(' ')[0] ?? 0) / 1e6;
-    const resident = /^VmRSS:\s+(\d+) kB/m.exec(readOrNothing(`/proc/${pid}/status`));
-    memoryBytes += Number(resident?.[1] ?? 0) * 1024;
+    // The proportional share: pages of the runtime that many processes share count once. Not every user may read it.
+    const share =
+      /^Pss:\s+(\d+) kB/m.exec(readOrNothing(`/proc/${pid}/smaps_rollup`)) ??
+      /^VmRSS:\s+(\d+) kB/m.exec(readOrNothing(`/proc/${pid}/status`));
+    memoryBytes += Number(share?.[1] ?? 0) * 1024;
   }
   return { cpuMs, memoryBytes };
 };
