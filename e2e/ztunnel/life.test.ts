@@ -228,6 +228,14 @@ test('/quitquitquit ends the proxy, and what is still open at the deadline is cu
 }, 30_000);
 
 test('the proxies keep working while the control plane is away, and follow it when it is back', async () => {
+  // The restarted proxy has its certificate once a connection works.
+  await until('the pod to be served', async () => {
+    const peer = await connected();
+    peer.send('x');
+    await peer.bytes(1);
+    peer.socket!.terminate();
+    return true;
+  });
   await lab.restartControlPlane(async () => {
     const peer = await connected();
     peer.send('alone');

@@ -1,14 +1,18 @@
 /** The node proxy: a drop-in replacement for Istio's ztunnel. */
-import { processLogging } from '../../platform/telemetry/index.ts';
+import { Logging } from '../../platform/telemetry/index.ts';
 import { ConfigError, readConfig } from './config.ts';
+import { LogBatch } from './log-batch.ts';
 import { NodeProxy } from './proxy.ts';
 
 /** Runs the node proxy until SIGTERM, SIGINT or `/quitquitquit`, and its drain. The exit code: 0, or 1 when it could not start or go on. */
 export async function runZtunnel(env: NodeJS.ProcessEnv): Promise<number> {
+  const batch = new LogBatch();
+  let logging: Logging | undefined;
   let proxy: NodeProxy;
   try {
     const config = readConfig(env);
-    proxy = new NodeProxy(config, processLogging());
+    logging = new Logging({ filter: env['RUST_LOG'] || 'info', format: env['LOG_FORMAT'] === 'json' ? 'json' : 'plain', sink: batch.sink });
+    proxy = new NodeProxy(config, logging);
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
     for (const problem of problems) process.stderr.write(`ztunnel: ${problem}\n`);
@@ -22,5 +26,7 @@ export async function runZtunnel(env: NodeJS.ProcessEnv): Promise<number> {
   } finally {
     process.off('SIGTERM', stop);
     process.off('SIGINT', stop);
+    logging.flushAtExit();
+    batch.close();
   }
 }

@@ -187,6 +187,11 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
 
   #endOfStream(): void {
     this.#streamEnded = true;
+    // The usual end: the application has finished before, so closing says it all in one call.
+    if (this.#socketEnded && this.#writer.queued === 0 && this.#pending === undefined && this.#socket !== undefined) {
+      this.#finishIfDone();
+      return;
+    }
     this.#writer.finish();
     this.#finishIfDone();
   }
