@@ -39,13 +39,13 @@ const mergedServices = (dumps: readonly NodeDump[]): ServiceDump[] =>
   merge(
     dumps,
     ({ dump }) => dump.services ?? [],
-    (service) => `${service.namespace}/${service.name}/${service.hostname}`,
+    (service) => `${service.namespace}\0${service.name}\0${service.hostname}`,
   );
 const mergedWorkloads = (dumps: readonly NodeDump[]): WorkloadDump[] =>
   merge(
     dumps,
     ({ dump }) => dump.workloads ?? [],
-    (workload) => `${workload.namespace}/${workload.name}/${workload.uid}`,
+    (workload) => `${workload.namespace}\0${workload.name}\0${workload.uid}`,
   );
 
 export const workloadReport = (dumps: readonly NodeDump[], filter: DumpFilter): Report => {
@@ -92,7 +92,7 @@ export const policyReport = (dumps: readonly NodeDump[], filter: DumpFilter): Re
   const objects = merge(
     dumps,
     ({ dump }) => dump.policies ?? [],
-    (policy) => `${policy.namespace}/${policy.name}`,
+    (policy) => `${policy.namespace}\0${policy.name}`,
   ).filter((policy) => inNamespace(filter, policy.namespace));
   return {
     header: ['NAMESPACE', 'POLICY NAME', 'ACTION', 'SCOPE'],
