@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import { countEstablished, runNft } from '../platform/linux/index.ts';
 import { waitForDrain } from './drain.ts';
 import { DEFAULT_PROBE_RULES, HOST_TABLE, HostProbeRules } from './probe-rules.ts';
@@ -8,6 +8,8 @@ import { NODE_IP, NODE_IP6, POD_IP, POD_IP6, TestNetwork } from './testing.ts';
 
 const PROXY_MARK = 0x539;
 const DRAINING = { ...DEFAULT_POD_RULES, draining: true };
+// Namespaces and nft take long on a busy machine.
+setDefaultTimeout(60_000);
 let net: TestNetwork;
 
 beforeEach(() => {

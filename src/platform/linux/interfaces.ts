@@ -1,15 +1,37 @@
 /** What a network namespace looks like from inside: its addresses, its IPv6 switch, its established connections. */
 import fs from 'node:fs';
-import os from 'node:os';
 import { inNetworkNamespace } from './netns.ts';
 
 const TCP_ESTABLISHED = 1;
 
-/** The addresses of all interfaces that are up, loopback included, without scope; IPv6 as the kernel prints it. */
+/**
+ * The addresses of the namespace, loopback included; IPv6 without abbreviations is possible. Read from the kernel's tables: `getifaddrs` as the
+ * runtime offers it leaves out interfaces whose carrier is not up yet, which is just how a pod's look when it was made a moment ago.
+ */
 export function namespaceAddresses(netns: number): string[] {
-  return inNetworkNamespace(netns, () =>
-    Object.values(os.networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address.split('%')[0]!)),
-  );
+  return inNetworkNamespace(netns, () => {
+    // thread-self: `/proc/net` would show the namespace of the process's first thread.
+    const v4 = localIpv4(readIfThere('/proc/thread-self/net/fib_trie'));
+    const v6 = [...readIfThere('/proc/thread-self/net/if_inet6').matchAll(/^([0-9a-f]{32}) /gm)].map(([, hex = '']) =>
+      hex.match(/.{4}/g)!.join(':'),
+    );
+    return [...v4, ...v6];
+  });
+}
+
+/** Host addresses of the kernel's routing trie: a leaf `|-- 10.0.0.1` with `/32 host LOCAL` below it. */
+export function localIpv4(fibTrie: string): string[] {
+  const found = new Set<string>();
+  for (const [, address = ''] of fibTrie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)) found.add(address);
+  return [...found];
+}
+
+function readIfThere(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return ''; // the kernel has no such protocol
+  }
 }
 
 /** Whether IPv6 can be used in the namespace. */
@@ -26,16 +48,9 @@ export function hasIpv6(netns: number): boolean {
 /** Established TCP connections whose local port is one of `ports`. */
 export function countEstablished(netns: number, ports: ReadonlySet<number>): number {
   return inNetworkNamespace(netns, () => {
-    // thread-self: `/proc/net` would show the namespace of the process's first thread.
     let count = 0;
     for (const file of ['/proc/thread-self/net/tcp', '/proc/thread-self/net/tcp6']) {
-      let text: string;
-      try {
-        text = fs.readFileSync(file, 'utf8');
-      } catch {
-        continue; // no IPv6
-      }
-      for (const line of text.split('\n').slice(1)) {
+      for (const line of readIfThere(file).split('\n').slice(1)) {
         const [, local = '', , state = ''] = line.trim().split(/\s+/);
         if (Number.parseInt(state, 16) === TCP_ESTABLISHED && ports.has(Number.parseInt(local.split(':')[1] ?? '', 16))) count++;
       }
