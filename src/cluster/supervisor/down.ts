@@ -39,7 +39,7 @@ export async function down(options: DownOptions = {}): Promise<boolean> {
   }
   await removeContext(env, name);
   if (!existed) return false;
-  const lock = takeLock(paths.lock);
+  const lock = await takeLock(paths.lock);
   if (lock === undefined)
     throw new ClusterError('ALREADY_RUNNING', `Another command is starting the cluster in ${paths.state}. Wait for it and run down again.`);
   try {

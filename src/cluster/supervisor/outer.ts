@@ -28,7 +28,7 @@ const INIT_KEEPING_STDIN = `exec 3<&0; ${INIT.replace('<&0', '<&3 3<&-')}`;
 
 export async function runSupervisor(env: NodeJS.ProcessEnv): Promise<number> {
   const paths = clusterPaths(env, clusterName(env));
-  const lock = takeLock(paths.lock);
+  const lock = await takeLock(paths.lock);
   if (lock === undefined) {
     console.error(`The cluster in ${paths.state} already runs.`);
     return 3;

@@ -52,13 +52,13 @@ test('another system, a missing program and forbidden namespaces are explained w
   expect(() => checkStateDir('/run/x')).toThrow(ClusterError);
 });
 
-test('a lock is held by one at a time', () => {
+test('a lock is held by one at a time', async () => {
   const file = path.join(dir, 'lock');
-  const first = takeLock(file);
+  const first = await takeLock(file);
   expect(first).toBeNumber();
-  expect(takeLock(file)).toBeUndefined();
+  expect(await takeLock(file, 30)).toBeUndefined();
   fs.closeSync(first!);
-  const again = takeLock(file);
+  const again = await takeLock(file);
   expect(again).toBeNumber();
   fs.closeSync(again!);
 });
