@@ -338,8 +338,18 @@ export class ControlPlane {
         config: { ...this.#config, trustedNodeAccounts: [...this.#config.trustedNodeAccounts] },
         metrics: this.metrics,
       });
-    this.#http = [httpPort, monitoringPort].map((port) => Bun.serve({ hostname: bindAddress, port, fetch }));
+    this.#http = [serveHttp(bindAddress, httpPort, 'HTTP_PORT', fetch), serveHttp(bindAddress, monitoringPort, 'MONITORING_PORT', fetch)];
     this.httpPort = this.#http[0]!.port ?? 0;
+  }
+}
+
+function serveHttp(hostname: string, port: number, setting: string, fetch: (request: Request) => Response): Bun.Server<undefined> {
+  try {
+    return Bun.serve({ hostname, port, fetch });
+  } catch (error) {
+    throw new Error(
+      `port ${port} of ${hostname} cannot be used: ${(error as Error).message} Set ${setting} or stop the program that holds it.`,
+    );
   }
 }
 

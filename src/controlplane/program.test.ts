@@ -86,8 +86,34 @@ test('killed with -9 and started again, the program has lost nothing: same root,
   expect(await second.exited).toBe(0);
 }, 60_000);
 
-test('a wrong setting or a port in use is one sentence and exit code 1', async () => {
+test('a wrong setting is one sentence and exit code 1', async () => {
   const wrong = start({ CA_TRUSTED_NODE_ACCOUNTS: 'nonsense', KUBECONFIG: '/nonexistent' });
   expect(await wrong.exited).toBe(1);
   expect(await new Response(wrong.stdout as ReadableStream).text()).toContain('"nonsense" is not namespace/serviceAccount');
 }, 30_000);
+
+test.each(['XDS_PORT', 'HTTP_PORT'])(
+  'a port in use (%s) is one sentence with the remedy and exit code 1',
+  async (setting) => {
+    const api = await startApi(undo);
+    await createNamespace(api, 'istio-system');
+    const dir = mkdtempSync(join(tmpdir(), 'cp-program-'));
+    undo.push(() => rmSync(dir, { recursive: true, force: true }));
+    const { server, caPem, token } = api.client.config;
+    await mergeContext({ KUBECONFIG: join(dir, 'config') }, { name: 'test', server, caPem: caPem!, token: token! });
+    const holder = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } });
+    undo.push(() => holder.stop(true));
+    const env = {
+      KUBECONFIG: join(dir, 'config'),
+      BIND_ADDRESS: '127.0.0.1',
+      XDS_PORT: '0',
+      HTTP_PORT: '0',
+      MONITORING_PORT: '0',
+      [setting]: String(holder.port),
+    };
+    const child = start(env);
+    expect(await child.exited).toBe(1);
+    expect(await new Response(child.stdout as ReadableStream).text()).toContain(`Set ${setting} or stop the program that holds it`);
+  },
+  30_000,
+);
