@@ -1,6 +1,7 @@
 /** The node proxy as a whole: starts its parts in order, and ends them in order. */
 import fs from 'node:fs';
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload, workloadIdentity } from '../../mesh/index.ts';
+import { onConnectionFault } from '../../platform/net/index.ts';
 import { type Logging, Registry } from '../../platform/telemetry/index.ts';
 import { CaClient } from './ca-client.ts';
 import { CertificateManager } from './certificate-manager.ts';
@@ -56,6 +57,11 @@ export class NodeProxy {
       log,
       random: Math.random,
     };
+    const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');
+    onConnectionFault((error) => {
+      faults.inc();
+      log.error('a connection was ended by a bug', { error: error.stack ?? error.message });
+    });
     telemetry
       .gauge('istio_build', 'Istio component build info (unstable)', ['component', 'tag'])
       .labels({ component: 'ztunnel', tag: 'lateen' })

@@ -1,5 +1,7 @@
 /** Many coarse deadlines with one timer: dials, handshakes, keepalives. Cheaper than a timer per connection, exact to {@link DEADLINE_RESOLUTION_MS}. */
 
+import { reportFault } from './fault.ts';
+
 /** How late a deadline may be noticed. */
 export const DEADLINE_RESOLUTION_MS = 250;
 
@@ -28,7 +30,15 @@ export class Deadlines {
 
   #turn(): void {
     const now = performance.now();
-    for (const item of this.#items) if (item.dueAt <= now) item.onDeadline(now);
+    for (const item of this.#items) {
+      if (item.dueAt > now) continue;
+      try {
+        item.onDeadline(now);
+      } catch (error) {
+        this.#items.delete(item);
+        reportFault(error);
+      }
+    }
     // An idle process shall not wake up.
     if (this.#items.size === 0) {
       clearInterval(this.#timer);

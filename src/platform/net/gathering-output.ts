@@ -4,6 +4,7 @@
  * Measured on the tunnel of two node proxies: 1.5 times the requests per second of writing each frame at once.
  */
 import type { Socket } from 'bun';
+import { reportFault } from './fault.ts';
 import { MAX_QUEUED_BYTES, type Source } from './writer.ts';
 
 /** Bytes gathered before they are written within the turn. */
@@ -28,7 +29,14 @@ let armed = false;
 function flushAll(): void {
   armed = false;
   // Writes during a flush may add outputs at the end: they are served in the same turn.
-  for (let i = 0; i < dirty.length; i++) dirty[i]!.flushTurn();
+  for (let i = 0; i < dirty.length; i++) {
+    try {
+      dirty[i]!.flushTurn();
+    } catch (error) {
+      // The outputs after it belong to other connections.
+      reportFault(error);
+    }
+  }
   dirty.length = 0;
 }
 
@@ -185,7 +193,7 @@ export class GatheringOutput {
     this.#length = 0;
     if (this.#socket !== undefined && this.#queuedBytes === 0) {
       const taken = this.#socket.write(length === buffer.length ? buffer : buffer.subarray(0, length));
-      if (taken < length) this.#keep(buffer.subarray(taken > 0 ? taken : 0, length));
+      if (taken < length) this.#keep(buffer.subarray(Math.max(taken, 0), length));
     } else this.#keep(buffer.subarray(0, length));
     if (this.#buffer === undefined) this.#buffer = buffer;
     else giveBack(buffer);

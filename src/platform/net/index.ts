@@ -1,5 +1,6 @@
 export { DEADLINE_RESOLUTION_MS, type Deadline, Deadlines, deadlines } from './deadlines.ts';
 export { Dial, type DialEvents, type DialFailure, type DialOptions } from './dial.ts';
+export { onConnectionFault } from './fault.ts';
 export { GatheringOutput, OUTPUT_HIGH_WATER } from './gathering-output.ts';
 export { type Accept, plainAddress, TcpListener } from './listen.ts';
 export type { SocketEvents, TcpSocket } from './socket-events.ts';

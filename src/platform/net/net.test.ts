@@ -1,6 +1,15 @@
 import { afterAll, expect, test } from 'bun:test';
 import { bindSocket, closeDescriptor, libc, localEndpoint, openTcp } from '../linux/index.ts';
-import { Dial, type DialEvents, type DialFailure, type SocketEvents, SocketWriter, TcpListener, type TcpSocket } from './index.ts';
+import {
+  Dial,
+  type DialEvents,
+  type DialFailure,
+  onConnectionFault,
+  type SocketEvents,
+  SocketWriter,
+  TcpListener,
+  type TcpSocket,
+} from './index.ts';
 
 const closers: (() => void)[] = [];
 afterAll(() => {
@@ -173,4 +182,22 @@ test('a writer keeps what the kernel does not take and finishes after it', async
   (await accepted.promise).resume();
   await done.promise;
   expect(received).toBe(size);
+});
+
+test('a bug in a handler ends its connection, is reported, and spares the others', async () => {
+  const reported = Promise.withResolvers<Error>();
+  onConnectionFault((error) => reported.resolve(error));
+  const port = listenLocally(() => ({
+    onData() {
+      throw new TypeError('a bug');
+    },
+    onEnd() {},
+    onDrain() {},
+    onClose() {},
+  }));
+  const client = new Recorder();
+  new Dial({ address: '127.0.0.1', port, timeout: 2000 }, client);
+  (await client.connected.promise).write('x');
+  expect((await reported.promise).message).toBe('a bug');
+  await client.ended.promise;
 });

@@ -1,5 +1,6 @@
 /** What happens on a connection. A socket's `data` is the object these go to; it may be exchanged for another one at any time. */
 import type { Socket } from 'bun';
+import { reportFault } from './fault.ts';
 
 export type TcpSocket = Socket<SocketEvents>;
 
@@ -30,8 +31,12 @@ export const socketHandlers = {
   close(socket: TcpSocket, error?: Error): void {
     socket.data.onClose(error);
   },
-  error(_socket: TcpSocket, _error: Error): void {
-    // Always followed by `close`, which says the same.
+  error(socket: TcpSocket, error: NodeJS.ErrnoException): void {
+    // Of the network or TLS: `close` follows and says the same.
+    if (error.code !== undefined && !error.code.startsWith('ERR_INVALID')) return;
+    // Thrown by one of these functions: what belongs to this connection can no longer be relied on.
+    reportFault(error);
+    socket.terminate();
   },
 };
 

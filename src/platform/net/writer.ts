@@ -38,7 +38,7 @@ export class SocketWriter {
     if (this.queuedBytes === 0 && this.socket !== undefined) {
       const taken = this.socket.write(chunk);
       if (taken >= chunk.length) return taken;
-      const from = taken > 0 ? taken : 0;
+      const from = Math.max(taken, 0);
       this.keep(chunk, from);
       return from;
     }

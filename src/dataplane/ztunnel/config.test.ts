@@ -1,0 +1,90 @@
+import { expect, test } from 'bun:test';
+import { ConfigError, readConfig } from './config.ts';
+import { parseDuration } from './duration.ts';
+
+const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+};
+
+test('an empty environment gives the defaults of a real ztunnel', () => {
+  const config = readConfig({});
+  expect(config).toMatchObject({
+    mode: 'shared',
+    packetMark: 1337,
+    clusterId: 'Kubernetes',
+    streamWindow: 4 * 1024 * 1024,
+    connectionWindow: 16 * 1024 * 1024,
+    frameSize: 1024 * 1024,
+    poolMaxStreams: 100,
+    poolRelease: 300_000,
+    terminationDeadline: 5000,
+    keepalive: { time: 180, interval: 180, probes: 9 },
+    adminPort: 15_000,
+    statsPort: 15_020,
+    originalSource: undefined,
+    inpodSocket: '/var/run/ztunnel/ztunnel.sock',
+  });
+  expect(config.xds).toMatchObject({ host: 'localhost', port: 15_012, serverName: 'localhost' });
+});
+
+test('addresses get the scheme https, and an empty one switches its client off', () => {
+  const config = readConfig({ XDS_ADDRESS: 'istiod.istio-system.svc:15012', CA_ADDRESS: '', ALT_XDS_HOSTNAME: 'istiod' });
+  expect(config.xds).toMatchObject({ host: 'istiod.istio-system.svc', port: 15_012, serverName: 'istiod' });
+  expect(config.ca).toBeUndefined();
+  expect(readConfig({ XDS_ADDRESS: 'http://[fd00::1]:15010' }).xds).toMatchObject({ host: 'fd00::1', port: 15_010 });
+});
+
+test('every bad value is named with the remedy, all at once', () => {
+  const problems = problemsOf({
+    IPV6_ENABLED: 'maybe',
+    SECRET_TTL: '1 fortnight',
+    POOL_MAX_STREAMS_PER_CONNECTION: '0',
+    PROXY_MODE: 'sidecar',
+    HTTP2_FRAME_SIZE: '12',
+  });
+  expect(problems).toHaveLength(5);
+  expect(problems.join('\n')).toContain('environment variable IPV6_ENABLED: value "maybe" is not a boolean: use "true" or "false"');
+  expect(problems.join('\n')).toContain('environment variable PROXY_MODE: value "sidecar" must be "shared" or "dedicated"');
+});
+
+test('dedicated mode needs its workload and has no mark by default', () => {
+  expect(problemsOf({ PROXY_MODE: 'dedicated' })).toHaveLength(1);
+  const config = readConfig({ PROXY_MODE: 'dedicated', PROXY_WORKLOAD_INFO: 'ns/pod/account' });
+  expect(config.dedicatedWorkload).toEqual({ namespace: 'ns', name: 'pod', serviceAccount: 'account' });
+  expect(config.packetMark).toBeUndefined();
+});
+
+test('the drain deadline follows the grace period of the pod', () => {
+  const deadline = (env: NodeJS.ProcessEnv) => readConfig(env).terminationDeadline;
+  expect(deadline({ TERMINATION_GRACE_PERIOD_SECONDS: '30' })).toBe(25_000);
+  expect(deadline({ TERMINATION_GRACE_PERIOD_SECONDS: '10' })).toBe(9000);
+  expect(deadline({ TERMINATION_GRACE_PERIOD_SECONDS: '1' })).toBe(1000);
+  expect(deadline({ TERMINATION_GRACE_PERIOD_SECONDS: '30', CONNECTION_TERMINATION_DEADLINE: '2s' })).toBe(2000);
+});
+
+test('ports and addresses come from the proxy configuration', () => {
+  const config = readConfig({
+    PROXY_CONFIG: 'proxyAdminPort: 25000\nstatsPort: 25020\ndiscoveryAddress: cp.example:1234\nproxyMetadata:\n  KEY: 1\n',
+  });
+  expect(config).toMatchObject({ adminPort: 25_000, statsPort: 25_020, xds: { host: 'cp.example', port: 1234 } });
+  expect(config.nodeMetadata).toEqual({ KEY: '1' });
+  expect(problemsOf({ PROXY_CONFIG: 'statsPort: many' })).toEqual(['proxy configuration: statsPort is "many", which is not a port']);
+});
+
+test('what this proxy cannot do is refused, not ignored', () => {
+  expect(problemsOf({ FAKE_CA: 'true', XDS_ON_DEMAND: 'true', TLS12_ENABLED: 'true' })).toHaveLength(3);
+});
+
+test('durations have units', () => {
+  expect(parseDuration('1h30m')).toBe(5_400_000);
+  expect(parseDuration('150ms')).toBe(150);
+  expect(parseDuration('1.5s')).toBe(1500);
+  expect(parseDuration('86400s')).toBe(86_400_000);
+  for (const text of ['', '5', 's', '5 parsecs', '-5s', '5s!']) expect(parseDuration(text)).toBeUndefined();
+});
