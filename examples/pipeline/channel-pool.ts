@@ -1,7 +1,9 @@
-import { Client, credentials, type MethodDefinition, type ServiceError, type status } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, type MethodDefinition, type ServiceError, type status } from '@grpc/grpc-js';
 
 /** A new channel that is not connected by then is given up, and the old one stays. */
 const REPLACEMENT_LIMIT_MS = 5_000;
+/** A client that is to be closed may take this long to settle first. */
+const CONNECT_LIMIT_MS = 30_000;
 
 export interface ChannelPoolOptions {
   readonly target: string;
@@ -103,7 +105,7 @@ export class ChannelPool {
     this.#replacing = false;
     const index = this.#channels.indexOf(oldest);
     if (!connected || this.#closed || index < 0) {
-      fresh.client.close();
+      closeSettled(fresh.client);
       return;
     }
     fresh.bornAt = performance.now();
@@ -114,5 +116,18 @@ export class ChannelPool {
 }
 
 const closeWhenDone = (channel: Channel): void => {
-  if (channel.retired && channel.callsInFlight === 0) channel.client.close();
+  if (channel.retired && channel.callsInFlight === 0) closeSettled(channel.client);
+};
+
+/** A client closed while it connects would leave the connection behind, open and owned by nobody: it is closed once it is connected, or failed to. */
+const closeSettled = (client: Client): void => {
+  const channel = client.getChannel();
+  if (channel.getConnectivityState(false) !== connectivityState.CONNECTING) {
+    client.close();
+    return;
+  }
+  channel.watchConnectivityState(connectivityState.CONNECTING, Date.now() + CONNECT_LIMIT_MS, (error) => {
+    if (error) client.close();
+    else closeSettled(client);
+  });
 };

@@ -150,3 +150,30 @@ test('a stage that was asked to end answers the call in flight before it closes'
   await front.close();
   await post.close();
 });
+
+test('a pool closed while it connects leaves no connection behind', async () => {
+  const [host, port] = entry.split(':') as [string, string];
+  let open = 0;
+  let seen = 0;
+  const relay = createServer((client) => {
+    open++;
+    seen++;
+    client.on('close', () => open--);
+    client.on('error', () => client.destroy());
+    // The other end answers late, so that the client is closed before it is connected.
+    client.pause();
+    setTimeout(() => {
+      const upstream = connect(Number(port), host);
+      upstream.on('error', () => upstream.destroy());
+      client.pipe(upstream).pipe(client);
+    }, 200);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const address = relay.address();
+  const pool = new ChannelPool({ target: `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`, size: 1, maxAgeMs: 50 });
+  while (seen === 0) await Bun.sleep(5);
+  pool.close();
+  for (let waited = 0; open > 0 && waited < 3_000; waited += 20) await Bun.sleep(20);
+  expect(open).toBe(0);
+  relay.close();
+});

@@ -2,8 +2,9 @@ import { fileURLToPath } from 'node:url';
 import { clusterStatus, up } from '../../cluster/index.ts';
 import { isNotFound, KubeClient, loadKubeConfig } from '../../platform/kubernetes/index.ts';
 import { CliError } from '../exit.ts';
-import { findProxies } from '../mesh/config-dump.ts';
-import { Capture } from './capture.ts';
+import { fetchDumps, findProxies } from '../mesh/config-dump.ts';
+import type { PodView } from '../pods/choose.ts';
+import { Capture, type CaptureTotals } from './capture.ts';
 import { reportDenial, untilRefused } from './denial.ts';
 import { anyLabelled, labelNamespaces, untilPods } from './enrolment.ts';
 import { LoadClient } from './load-client.ts';
@@ -65,7 +66,7 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
     await labelNamespaces(client, NAMESPACES, 'ambient');
     const enrolled = await untilPods(client, NAMESPACES, 'enrolled', ENROLMENT_LIMIT_MS);
     progress.step(`${enrolled} pods are in the mesh, none was restarted; waiting for older connections to end`);
-    await untilQuiet(tools.capture, ({ plaintext_bytes }) => plaintext_bytes, 'plain text between the nodes');
+    await untilQuiet(client, proxies, tools.capture, ({ plaintext_bytes }) => plaintext_bytes, 'plain text between the nodes');
     progress.step('measuring in ambient');
     const ambient = keep(await measureStage(tools, 'ambient', seconds.ambient));
     transitions.push(await measureTransition(tools.load, 'plain to ambient', plain.to, ambient.from));
@@ -86,7 +87,7 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
     progress.step('removing the labels');
     await labelNamespaces(client, NAMESPACES, undefined);
     await untilPods(client, NAMESPACES, 'released', ENROLMENT_LIMIT_MS);
-    await untilQuiet(tools.capture, ({ tls_bytes }) => tls_bytes, 'tunnels between the nodes');
+    await untilQuiet(client, proxies, tools.capture, ({ tls_bytes }) => tls_bytes, 'tunnels between the nodes');
     progress.step('measuring without the labels');
     const unlabelled = keep(await measureStage(tools, 'unlabelled', seconds.unlabelled));
     transitions.push(await measureTransition(tools.load, 'ambient to deny', ambient.to, deny.from));
@@ -167,26 +168,41 @@ const untilAnswered = async (load: LoadClient): Promise<void> => {
   }
 };
 
-/** Waits until a total of the capture has not moved for a while: the connections that moved it have ended. */
+/** Waits until a total of the capture has not moved for a while and no proxy carries plain text any more: older connections have ended. */
 const untilQuiet = async (
+  client: KubeClient,
+  proxies: readonly PodView[],
   capture: Capture,
-  total: (totals: Awaited<ReturnType<Capture['totals']>>) => number,
+  total: (totals: CaptureTotals) => number,
   what: string,
 ): Promise<void> => {
   const end = performance.now() + SETTLE_LIMIT_MS;
   let last = total(await capture.totals());
   let since = performance.now();
-  await Bun.sleep(CHANNEL_AGE_MS);
+  // Connections inside one node pass no bridge and, if older than the label, no proxy: only their age says that they are gone.
+  await Bun.sleep(1.5 * CHANNEL_AGE_MS);
   for (;;) {
-    const now = total(await capture.totals());
-    if (now !== last) since = performance.now();
+    const [totals, plaintext] = await Promise.all([capture.totals(), countPlaintext(client, proxies)]);
+    const now = total(totals);
+    if (now !== last || plaintext > 0) since = performance.now();
     last = now;
     if (performance.now() - since >= QUIET_MS) return;
-    if (performance.now() > end)
+    if (performance.now() > end) {
       throw new CliError(
         `there is still ${what} ${SETTLE_LIMIT_MS / 1000} s after the label`,
         undefined,
         'Which connections they are: lateen ztunnel-config connections',
       );
+    }
+    await Bun.sleep(50);
   }
+};
+
+/** Connections between pods of the pipeline that proxies carry without encryption. */
+const countPlaintext = async (client: KubeClient, proxies: readonly PodView[]): Promise<number> => {
+  const states = (await fetchDumps(client, proxies)).flatMap(({ dump }) => Object.values(dump.workloadState ?? {}));
+  return states
+    .filter(({ info }) => NAMESPACES.some((name) => name === info.namespace))
+    .flatMap(({ connections }) => [...(connections?.inbound ?? []), ...(connections?.outbound ?? [])])
+    .filter(({ protocol, originalDst }) => protocol === 'TCP' && originalDst?.endsWith(`:${APPLICATION_PORT}`) === true).length;
 };
