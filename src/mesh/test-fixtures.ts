@@ -1,5 +1,4 @@
 /** Small complete values for the tests of this room. */
-import { parseIp } from './ip.ts';
 import { NEVER } from './match.ts';
 import type { Authorization, GatewayAddress, Match, Service, ServicePort, Workload } from './model.ts';
 import { MeshRegistry } from './registry.ts';
@@ -96,5 +95,3 @@ export const seeded = (seed: number) => {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
 };
-
-export const words = (ip: string) => parseIp(ip)!;
