@@ -26,6 +26,7 @@ const WRITE_PARAMETERS = ['dryRun', 'fieldManager', 'fieldValidation'].map((name
   in: 'query',
   schema: { type: 'string', uniqueItems: true },
 }));
+const STRATEGIC = 'application/strategic-merge-patch+json';
 const PATCH_TYPES = [
   'application/apply-patch+yaml',
   'application/json-patch+json',
@@ -112,9 +113,11 @@ export class OpenApi {
     const base = `/${groupPath(type.group, version)}/${type.namespaced ? 'namespaces/{namespace}/' : ''}${type.plural}`;
     const writes = (action: string) =>
       operation(action, { parameters: WRITE_PARAMETERS, requestBody: { content: { '*/*': { schema: body } } } });
+    // clients choose their patch by this list
+    const patchTypes = PATCH_TYPES.filter((media) => !type.isCustom || media !== STRATEGIC);
     const patch = operation('patch', {
       parameters: [...WRITE_PARAMETERS, { name: 'force', in: 'query', schema: { type: 'boolean', uniqueItems: true } }],
-      requestBody: { content: Object.fromEntries(PATCH_TYPES.map((media) => [media, { schema: { type: 'object' } }])) },
+      requestBody: { content: Object.fromEntries(patchTypes.map((media) => [media, { schema: { type: 'object' } }])) },
     });
     paths[base] = { get: operation('list'), post: writes('post') };
     paths[`${base}/{name}`] = { get: operation('get'), put: writes('put'), patch, delete: operation('delete') };

@@ -46,9 +46,15 @@ export function prepareCreate(context: Context, type: ResourceType, version: str
       context.addresses.assign(object, undefined);
       return;
     default:
-      if (type.hasStatus(version)) delete object['status'];
+      if (!type.hasStatus(version)) return;
+      // built-in kinds always show a status, as Go's structs do: clients compare with it
+      if (type.isCustom) delete object['status'];
+      else object['status'] = initialStatus(object);
   }
 }
+
+/** ReplicaSets say how many replicas they have from the start. */
+const initialStatus = (object: StoredObject): object => (object.kind === 'ReplicaSet' ? { replicas: 0 } : {});
 
 export function prepareUpdate(context: Context, type: ResourceType, object: StoredObject, old: StoredObject): void {
   if (resourceKey(type) === '/services') context.addresses.assign(object, old);
