@@ -71,7 +71,7 @@ const hold = (host: string, port: number): void => {
   dial();
 };
 
-if (role === 'serve') words.forEach((port) => serve(Number(port)));
+if (role === 'serve') for (const port of words) serve(Number(port));
 else if (role === 'once') once(words[0]!, Number(words[1]));
 else if (role === 'hold') hold(words[0]!, Number(words[1]));
 else if (role !== undefined) throw new Error(`peer.ts: ${role} is not serve, once or hold`);
