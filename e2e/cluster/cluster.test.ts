@@ -24,7 +24,8 @@ const env = { ...process.env, LATEEN_STATE_DIR: path.join(dir, 'state'), KUBECON
 const namespace = 'default';
 const PODS = defineResource('v1', 'Pod', 'pods');
 const DEPLOYMENTS = defineResource('apps/v1', 'Deployment', 'deployments');
-const canRun = process.platform === 'linux' && spawnSync('unshare', ['-n', '-m', '-p', '--fork', 'nft', 'list', 'ruleset']).status === 0;
+const UNSHARE = 'unshare';
+const canRun = process.platform === 'linux' && spawnSync(UNSHARE, ['-n', '-m', '-p', '--fork', 'nft', 'list', 'ruleset']).status === 0;
 const LIMIT_MS = 40_000;
 
 let client: KubeClient;

@@ -33,10 +33,6 @@ export interface Taint {
 export interface Lease extends Base {
   spec?: { readonly holderIdentity?: string; readonly leaseDurationSeconds?: number; readonly renewTime?: string };
 }
-export interface Namespace extends Base {
-  spec?: { readonly finalizers?: readonly string[] };
-  status?: { readonly phase?: string };
-}
 export interface ServicePort {
   readonly name?: string;
   readonly port: number;

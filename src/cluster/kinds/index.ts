@@ -1,7 +1,7 @@
 /** The kinds the embedded cluster's controllers and nodes read and write. */
 import { defineResource } from '../../platform/kubernetes/index.ts';
 import type { DaemonSet, Deployment, Job, ReplicaSet } from './apps.ts';
-import type { ConfigMap, EndpointSlice, EventObject, Lease, Namespace, Node, Secret, Service } from './core.ts';
+import type { ConfigMap, EndpointSlice, EventObject, Lease, Node, Secret, Service } from './core.ts';
 import type { Condition, Pod } from './pod.ts';
 
 export type * from './apps.ts';
@@ -10,7 +10,6 @@ export type * from './pod.ts';
 
 export const PODS = defineResource<Pod>('v1', 'Pod', 'pods');
 export const NODES = defineResource<Node>('v1', 'Node', 'nodes', 'Cluster');
-export const NAMESPACES = defineResource<Namespace>('v1', 'Namespace', 'namespaces', 'Cluster');
 export const SERVICES = defineResource<Service>('v1', 'Service', 'services');
 export const CONFIG_MAPS = defineResource<ConfigMap>('v1', 'ConfigMap', 'configmaps');
 export const SECRETS = defineResource<Secret>('v1', 'Secret', 'secrets');

@@ -11,7 +11,8 @@ afterAll(() => fs.rmSync(dir, { recursive: true }));
 const volume = path.join(dir, 'volume');
 fs.mkdirSync(volume);
 fs.writeFileSync(path.join(volume, 'f'), 'content');
-const canUnshare = spawnSync('unshare', ['-m', 'true']).status === 0;
+const UNSHARE = 'unshare';
+const canUnshare = spawnSync(UNSHARE, ['-m', 'true']).status === 0;
 
 function run(targets: readonly string[], command: string): string {
   const mounts = planMounts(targets.map((target) => ({ source: volume, target, readOnly: target.endsWith('ro'), isFile: false })));
@@ -25,7 +26,7 @@ function run(targets: readonly string[], command: string): string {
   });
   const file = path.join(dir, 'setup.sh');
   fs.writeFileSync(file, script);
-  const ended = spawnSync('unshare', ['-m', '--propagation', 'private', 'sh', file, 'sh', '-c', command], { encoding: 'utf8' });
+  const ended = spawnSync(UNSHARE, ['-m', '--propagation', 'private', 'sh', file, 'sh', '-c', command], { encoding: 'utf8' });
   return `${ended.stdout}${ended.stderr}${fs.readFileSync(path.join(dir, 'error'), 'utf8')}`.trim();
 }
 

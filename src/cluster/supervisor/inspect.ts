@@ -1,6 +1,6 @@
 /** What runs, seen from outside the private namespaces. */
 import fs from 'node:fs';
-import { type ClusterPaths, nodeRunDir } from '../config.ts';
+import type { ClusterPaths } from '../config.ts';
 import { readJson, readText } from '../files.ts';
 import { allPids, isRunning, processStat } from '../processes.ts';
 import type { InnerStatus } from './inner.ts';
@@ -49,9 +49,4 @@ export function enterCommand(init: number, index?: number): string[] {
   const root = process.getuid?.() === 0 ? [] : ['--user', '--preserve-credentials'];
   const enter = ['nsenter', '-t', String(init), ...root, '--mount', '--net', '--pid', '--'];
   return index === undefined ? enter : [...enter, 'nsenter', `--net=${nodeNetns(index)}`, '--'];
-}
-
-/** hostPath directories of a node, seen from here. */
-export function nodeHostDirFromOutside(init: number, index: number): string {
-  return `/proc/${init}/root${nodeRunDir(index)}/host`;
 }

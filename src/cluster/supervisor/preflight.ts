@@ -28,7 +28,8 @@ export function systemPath(env: NodeJS.ProcessEnv): string {
   return [...entries, ...SYSTEM_PATH.filter((entry) => !entries.includes(entry))].join(':');
 }
 
-const NAMESPACES = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private'];
+const UNSHARE = 'unshare';
+const NAMESPACES = ['--net', '--mount', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private'];
 const ROOTLESS = ['--user', '--map-root-user', ...NAMESPACES];
 
 /** Checks the system and returns the command that opens the cluster's private namespaces. */
@@ -49,8 +50,8 @@ export function preflight(env: NodeJS.ProcessEnv, platform: string = process.pla
   const attempts = isRoot() ? [NAMESPACES, ROOTLESS] : [ROOTLESS];
   let reason = '';
   for (const flags of attempts) {
-    const run = spawnSync('unshare', [...flags, 'true'], { env: { PATH }, encoding: 'utf8' });
-    if (run.status === 0) return ['unshare', ...flags];
+    const run = spawnSync(UNSHARE, [...flags, 'true'], { env: { PATH }, encoding: 'utf8' });
+    if (run.status === 0) return [UNSHARE, ...flags];
     reason ||= run.stderr.trim().split('\n')[0] ?? '';
   }
   throw new ClusterError(

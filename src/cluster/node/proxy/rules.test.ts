@@ -71,7 +71,8 @@ test('a change writes only what differs, and nothing when nothing does', () => {
   expect(script).not.toContain('10.244.1.3');
 });
 
-const canUseNft = spawnSync('unshare', ['-n', 'nft', 'list', 'ruleset']).status === 0;
+const UNSHARE = 'unshare';
+const canUseNft = spawnSync(UNSHARE, ['-n', 'nft', 'list', 'ruleset']).status === 0;
 test.skipIf(!canUseNft)('nft accepts the table and every change of it (needs root and nft)', () => {
   const one = table([service('a', '10.96.0.5'), service('b', '10.96.0.6', { sessionAffinity: 'ClientIP' }), service('c', '10.96.0.7')], {
     a: [slice(['10.244.1.2', 'node1', 'ready'], ['10.244.2.2', 'node2', 'ready'])],
@@ -86,7 +87,7 @@ test.skipIf(!canUseNft)('nft accepts the table and every change of it (needs roo
     fullScript(one),
     changeScript(one, EMPTY_TABLE),
   ];
-  const run = spawnSync('unshare', ['-n', 'sh', '-e'], {
+  const run = spawnSync(UNSHARE, ['-n', 'sh', '-e'], {
     input: steps.map((step) => `nft -f - <<'E'\n${step}E\n`).join(''),
     encoding: 'utf8',
   });
