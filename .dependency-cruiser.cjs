@@ -15,13 +15,6 @@ const may = {
 const other = (room) => rooms.filter((name) => name !== room && !may[room].includes(name)).join('|');
 module.exports = {
   forbidden: [
-    {
-      name: 'no-cycles',
-      comment: 'types may refer to each other',
-      severity: 'error',
-      from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
-    },
     ...rooms
       .filter((room) => other(room) !== '')
       .map((room) => ({
@@ -60,7 +53,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    tsPreCompilationDeps: 'specify',
+    tsPreCompilationDeps: true,
     exclude: { path: '[.]test[.]ts$' },
     enhancedResolveOptions: { extensions: ['.ts', '.tsx', '.js'] },
   },
