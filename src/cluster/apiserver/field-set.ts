@@ -92,7 +92,13 @@ function wrap(key: string, inner: { value: unknown; schema: StructuralSchema | u
 
 export function union(a: FieldSet, b: FieldSet): FieldSet {
   const result: FieldSet = { ...a };
-  for (const key of Object.keys(b)) result[key] = a[key] === undefined ? b[key]! : union(a[key]!, b[key]!);
+  for (const key of Object.keys(b)) {
+    const left = a[key];
+    const right = b[key]!;
+    if (left === undefined) result[key] = right;
+    else if (isEmptySet(left) !== isEmptySet(right)) result[key] = { '.': {}, ...left, ...right };
+    else result[key] = union(left, right);
+  }
   return result;
 }
 

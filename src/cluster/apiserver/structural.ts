@@ -45,8 +45,8 @@ const child = (path: string, key: string) => (path === '' ? key : /^[A-Za-z_][\w
 /** The schema of one field of an object; undefined when the field is unknown, `true` when anything goes. */
 export function fieldSchema(schema: StructuralSchema | undefined, key: string): StructuralSchema | true | undefined {
   if (schema === undefined) return true;
-  const own = schema.properties?.[key];
-  if (own !== undefined) return own;
+  // a field may be called `constructor` or `valueOf`: only own properties count
+  if (schema.properties !== undefined && Object.hasOwn(schema.properties, key)) return schema.properties[key];
   if (schema.additionalProperties !== undefined && schema.additionalProperties !== false) return schema.additionalProperties;
   return schema['x-kubernetes-preserve-unknown-fields'] === true ? true : undefined;
 }
@@ -227,7 +227,8 @@ function checkArray(value: unknown[], schema: StructuralSchema, path: string, pr
 
 function checkObject(value: JsonObject, schema: StructuralSchema, path: string, problems: FieldProblem[]): void {
   for (const key of schema.required ?? []) {
-    if (value[key] === undefined) problems.push({ field: child(path, key), reason: 'FieldValueRequired', message: 'Required value' });
+    if (!Object.hasOwn(value, key) || value[key] === undefined)
+      problems.push({ field: child(path, key), reason: 'FieldValueRequired', message: 'Required value' });
   }
   const count = Object.keys(value).length;
   if (schema.minProperties !== undefined && count < schema.minProperties)

@@ -62,9 +62,11 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
 export function matchesLabelSelector(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> | undefined): boolean {
   if (selector === undefined) return false;
   const actual = labels ?? {};
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (actual[key] !== value) return false;
+  // a label may be called `constructor`: only own ones count
+  const get = (key: string) => (Object.hasOwn(actual, key) ? actual[key] : undefined);
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (get(key) !== value) return false;
   for (const expression of selector.matchExpressions ?? []) {
-    const value = actual[expression.key];
+    const value = get(expression.key);
     const values = expression.values ?? [];
     switch (expression.operator) {
       case 'In':
