@@ -26,7 +26,7 @@ export const ipBatch = (namespace: string, ...lines: string[]): void => {
   if (result.exitCode !== 0) throw new Error(`ip -n ${namespace}: ${result.stderr.toString().trim()}`);
 };
 
-const RULES = `
+const rules = (exempt: string) => `
 table inet mesh-mangle {
   chain prerouting { type filter hook prerouting priority mangle; meta mark & 0xfff == 0x539 ct mark set 0x111; }
   chain output { type route hook output priority mangle; ct mark & 0xfff == 0x111 meta mark set ct mark; }
@@ -38,6 +38,7 @@ table inet mesh-nat {
   }
   chain output {
     type nat hook output priority -100;
+    ${exempt}
     meta mark & 0xfff == 0x111 accept
     oifname "lo" ip daddr != 127.0.0.1 accept
     meta l4proto tcp ip daddr != 127.0.0.1 meta mark & 0xfff != 0x539 redirect to :15001
@@ -80,6 +81,7 @@ export class Network {
     run('ip', 'netns', 'exec', namespace, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
     for (let other = 1; other <= 2; other++)
       if (other !== index) run('ip', '-n', namespace, 'route', 'add', `${this.#subnet}.${other}.0/24`, 'via', `${this.#subnet}.0.${other}`);
+    ipBatch(this.fabric, `route add ${this.#subnet}.${index}.0/24 via ${ip}`);
     return { name, namespace, ip };
   }
 
@@ -99,10 +101,12 @@ export class Network {
     return { name, node, namespace, ip };
   }
 
-  /** The redirect rules of a pod in the mesh. */
-  capture(pod: Pod): void {
+  /** The redirect rules of a pod in the mesh; connections to `exempt` are left alone. */
+  capture(pod: Pod, exempt?: string): void {
     ipBatch(pod.namespace, 'rule add fwmark 0x111/0xfff pref 32764 lookup 100', 'route add local 0.0.0.0/0 dev lo table 100');
-    const result = Bun.spawnSync(['ip', 'netns', 'exec', pod.namespace, 'nft', '-f', '-'], { stdin: Buffer.from(RULES) });
+    const result = Bun.spawnSync(['ip', 'netns', 'exec', pod.namespace, 'nft', '-f', '-'], {
+      stdin: Buffer.from(rules(exempt === undefined ? '' : `ip daddr ${exempt} accept`)),
+    });
     if (result.exitCode !== 0) throw new Error(`nft in ${pod.namespace}: ${result.stderr.toString()}`);
   }
 
