@@ -39,5 +39,8 @@ export function explainFileError(error: unknown, path: string): unknown {
       { cause: error },
     );
   }
+  if (typeof code === 'string' && (error as NodeJS.ErrnoException).syscall !== undefined) {
+    return new ClusterError('BAD_OPTION', `Cannot use ${path} (${code}). Set LATEEN_STATE_DIR to a directory you own.`, { cause: error });
+  }
   return error;
 }

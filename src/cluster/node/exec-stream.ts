@@ -2,8 +2,8 @@
 import type { ServerWebSocket } from 'bun';
 import { messageOf } from '../error.ts';
 import { type ProcessRef, processRef, signalProcess } from '../processes.ts';
+import type { ChannelStream } from './channel-stream.ts';
 import { enterContainer, environmentOf } from './exec-command.ts';
-import type { ChannelStream } from './server.ts';
 
 const STDIN = 0;
 const STDOUT = 1;

@@ -6,8 +6,8 @@ import type { ServerWebSocket, Socket, SocketHandler, TCPSocketConnectOptions } 
 import { inNetworkNamespace, libc, SystemError } from '../../platform/linux/index.ts';
 import { messageOf } from '../error.ts';
 import type { ProcessRef } from '../processes.ts';
+import type { ChannelStream } from './channel-stream.ts';
 import { netnsPath } from './sandbox.ts';
-import type { ChannelStream } from './server.ts';
 
 const AF_INET = 2;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;

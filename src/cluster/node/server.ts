@@ -1,23 +1,16 @@
 /** The node's HTTP API on 10250, for the API server only: logs, exec, port-forward, statistics. */
 import crypto from 'node:crypto';
-import type { Server, ServerWebSocket } from 'bun';
+import type { Server } from 'bun';
 import { NETWORK } from '../config.ts';
 import { messageOf } from '../error.ts';
 import { readText } from '../files.ts';
+import type { ChannelStream } from './channel-stream.ts';
 import { logQuery, readLog } from './container-log.ts';
 import { ExecStream } from './exec-stream.ts';
 import type { NodeContext } from './node-context.ts';
 import type { PodManager } from './pod-manager.ts';
 import { PortForwardStream } from './port-forward-stream.ts';
 import { summary } from './stats.ts';
-
-/** One WebSocket's conversation. */
-export interface ChannelStream {
-  open(socket: ServerWebSocket<ChannelStream>): void;
-  message(socket: ServerWebSocket<ChannelStream>, frame: Buffer): void;
-  drain(socket: ServerWebSocket<ChannelStream>): void;
-  close(): void;
-}
 
 /** As the API server's own limit on a frame of a channel protocol. */
 const MAX_FRAME = 16 * 1024 * 1024;

@@ -102,3 +102,20 @@ export function checkStateDir(state: string): void {
     );
   }
 }
+
+/** The objects, the logs and what pods write to emptyDir volumes. */
+const MIN_FREE_BYTES = 64 * 1024 * 1024;
+
+/** Refuses a disk that is full before it is found out half-way. The directory exists. */
+export function checkFreeSpace(
+  state: string,
+  stat: (path: string) => { readonly bavail: number; readonly bsize: number } = fs.statfsSync,
+): void {
+  const { bavail, bsize } = stat(state);
+  const free = bavail * bsize;
+  if (free >= MIN_FREE_BYTES) return;
+  throw new ClusterError(
+    'NO_DISK_SPACE',
+    `Only ${Math.floor(free / 1024 / 1024)} MiB are free for ${state}, the cluster needs at least ${MIN_FREE_BYTES / 1024 / 1024}. Free some or set LATEEN_STATE_DIR to a directory on another disk.`,
+  );
+}

@@ -3,13 +3,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { clusterPaths } from '../config.ts';
-import { ClusterError } from '../error.ts';
+import { ClusterError, explainFileError } from '../error.ts';
 import { endProcess, isRunning, processRef, signalProcess } from '../processes.ts';
 import { delayAfter } from './backoff.ts';
 import { down } from './down.ts';
 import { forwardPort } from './forward.ts';
 import { takeLock } from './lock.ts';
-import { checkStateDir, missingPrograms, namespaceRemedy, preflight } from './preflight.ts';
+import { checkFreeSpace, checkStateDir, missingPrograms, namespaceRemedy, preflight } from './preflight.ts';
 import { clusterStatus } from './status.ts';
 import { up } from './up.ts';
 
@@ -50,6 +50,10 @@ test('another system, a missing program and forbidden namespaces are explained w
   expect(namespaceRemedy('no', false, restricted)).toContain('sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0');
   expect(namespaceRemedy('no', true, () => undefined)).toContain('--privileged');
   expect(() => checkStateDir('/run/x')).toThrow(ClusterError);
+  expect(() => checkFreeSpace('/x', () => ({ bavail: 10, bsize: 1024 * 1024 }))).toThrow('Only 10 MiB are free for /x');
+  expect(String(explainFileError(Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'write' }), '/x'))).toContain(
+    'No space left for /x',
+  );
 });
 
 test('a lock is held by one at a time', async () => {

@@ -28,7 +28,7 @@ import { clusterProgram, MESH_MANIFEST } from '../program.ts';
 import type { ClusterOptions } from './down.ts';
 import { runningSupervisor } from './inspect.ts';
 import type { SupervisorRecord } from './outer.ts';
-import { checkStateDir, preflight, systemPath } from './preflight.ts';
+import { checkFreeSpace, checkStateDir, preflight, systemPath } from './preflight.ts';
 
 export interface UpOptions extends ClusterOptions {
   readonly nodes?: number;
@@ -130,6 +130,7 @@ async function start(
   let log: number;
   try {
     fs.mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
+    checkFreeSpace(paths.state);
     const before = readConfig(paths);
     writeConfig(paths, {
       name,
