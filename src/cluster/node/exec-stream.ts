@@ -15,6 +15,8 @@ const CLOSE = 255;
 /** Output waiting in the socket beyond this stops reading from the program. */
 const MAX_BUFFERED = 1024 * 1024;
 
+const TERMINAL_DRAIN_MS = 300;
+
 type Socket = ServerWebSocket<ChannelStream>;
 
 export class ExecStream implements ChannelStream {
@@ -26,6 +28,7 @@ export class ExecStream implements ChannelStream {
   #terminal: Bun.Terminal | undefined;
   #ref: ProcessRef | undefined;
   #drained = Promise.withResolvers<void>();
+  readonly #terminalEnded = Promise.withResolvers<void>();
 
   constructor(main: ProcessRef, command: readonly string[], tty: boolean, canClose: boolean) {
     this.#main = main;
@@ -72,7 +75,12 @@ export class ExecStream implements ChannelStream {
     const command = enterContainer(this.#main, this.#command);
     const env = { ...environmentOf(this.#main), ...(this.#tty && { TERM: 'xterm' }) };
     if (this.#tty) {
-      this.#terminal = new Bun.Terminal({ cols: 80, rows: 24, data: (_, chunk) => send(socket, STDOUT, chunk) });
+      this.#terminal = new Bun.Terminal({
+        cols: 80,
+        rows: 24,
+        data: (_, chunk) => send(socket, STDOUT, chunk),
+        exit: () => this.#terminalEnded.resolve(),
+      });
       this.#child = Bun.spawn(command, { env, terminal: this.#terminal }) as never; // its three streams are the terminal
     } else this.#child = Bun.spawn(command, { env, stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' });
     const child = this.#child!;
@@ -86,6 +94,8 @@ export class ExecStream implements ChannelStream {
     }
     const code = await child.exited;
     await Promise.all(outputs);
+    // What the program wrote last is still on its way through the terminal.
+    if (this.#tty) await Promise.race([this.#terminalEnded.promise, Bun.sleep(TERMINAL_DRAIN_MS)]);
     const status =
       code === 0
         ? { metadata: {}, status: 'Success' }
