@@ -71,8 +71,6 @@ export const modified = (target: Target, name: string) =>
   conflict(target, name, 'the object has been modified; please apply your changes to the latest version and try again');
 export const gone = (message: string) => new Refusal(410, 'Expired', message);
 export const tooLarge = (limit: number) => new Refusal(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${limit}`);
-export const internal = (message: string) =>
-  new Refusal(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ reason: '', message, field: '' }] });
 export const unavailable = (message: string) => new Refusal(503, 'ServiceUnavailable', message);
 
 export function forbidden(target: Pick<Target, 'group' | 'plural'>, name: string, why: string): Refusal {

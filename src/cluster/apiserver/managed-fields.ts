@@ -4,7 +4,6 @@ import { changedFields, difference, type FieldSet, fieldsOf, isEmptySet, union }
 import { isObject, type JsonObject } from './json.ts';
 import { apiVersionOf, type ResourceType } from './resources.ts';
 import type { StoredObject } from './store.ts';
-import type { StructuralSchema } from './structural.ts';
 
 /** Fields the server owns; managers never do. */
 const SYSTEM_FIELDS: FieldSet = {
@@ -108,5 +107,3 @@ export function assign(object: StoredObject, entries: ManagedFieldsEntry[]): voi
   if (entries.length === 0) delete object.metadata.managedFields;
   else object.metadata.managedFields = entries;
 }
-
-export type { StructuralSchema };

@@ -219,7 +219,11 @@ export class Store {
   }
 
   close(): void {
-    this.#database.run('PRAGMA wal_checkpoint(TRUNCATE)');
+    try {
+      this.#database.run('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // a full disk: the log stays beside the database and is read at the next start
+    }
     this.#database.close();
   }
 }

@@ -13,7 +13,6 @@ import {
   object,
   opaque,
   quantity,
-  set,
   string,
   strings,
 } from './schema.ts';
@@ -311,4 +310,3 @@ const containerStatus = object(
 );
 export type ContainerStatus = Static<typeof containerStatus>;
 export const containerStatuses = list(containerStatus);
-export const ipList = (name: string) => set(object({ [name]: string }));

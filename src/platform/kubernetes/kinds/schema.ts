@@ -36,7 +36,6 @@ export const intOrString = Type.Unsafe<number | string>({ 'x-kubernetes-int-or-s
 export const quantity = Type.Unsafe<string | number>({ 'x-kubernetes-int-or-string': true });
 /** An object whose fields Lateen stores and does not interpret. */
 export const opaque = Type.Unsafe<Record<string, unknown>>({ type: 'object', 'x-kubernetes-preserve-unknown-fields': true });
-export const unknown = Type.Unsafe<unknown>({ 'x-kubernetes-preserve-unknown-fields': true });
 
 export const choice = <const V extends readonly string[]>(...values: V) => Type.Unsafe<string>({ type: 'string', enum: [...values] });
 export const between = (minimum: number, maximum: number) => Type.Unsafe<number>({ type: 'integer', format: 'int32', minimum, maximum });
