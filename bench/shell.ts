@@ -60,11 +60,6 @@ export function softirqMicros(): number {
   return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[7]) * 10_000;
 }
 
-/** Share of the machine's time taken by other guests since start, in ticks. */
-export function stealTicks(): number {
-  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[8]);
-}
-
 /** Proportional and private resident memory of a process, in KiB. */
 export function memoryKib(pid: number): { pss: number; private: number } {
   const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
