@@ -317,12 +317,13 @@ export class Agent {
       record.rules = podRules(draining).marker;
       if (!(await this.#drain(record))) return true; // wanted again, or gone: the next round knows
     }
+    const wasIn = record.served || record.rules !== '';
     if (record.served) await this.#link!.del(pod.uid);
     record.served = false;
     if (record.rules !== '') await removeRedirection(netns.fd);
     await this.#options.probes.set(pod.uid, []);
     record.forget();
-    return true;
+    return wasIn || annotated;
   }
 
   /** False when the wait was given up because the pod is wanted again, has gone, or the agent stops. */
