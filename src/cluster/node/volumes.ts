@@ -46,9 +46,11 @@ interface IssuedToken {
 export class PodVolumes {
   readonly #dirs: VolumeDirs;
   readonly #sources: VolumeSources;
+  readonly #now: () => number;
   readonly #tokens = new Map<string, IssuedToken>();
 
-  constructor(dirs: VolumeDirs, sources: VolumeSources) {
+  constructor(dirs: VolumeDirs, sources: VolumeSources, now: () => number = Date.now) {
+    this.#now = now;
     this.#dirs = dirs;
     this.#sources = sources;
   }
@@ -123,7 +125,7 @@ export class PodVolumes {
   async #token(pod: Pod, audience: string | undefined, expirationSeconds: number): Promise<string> {
     const key = `${audience ?? ''} ${expirationSeconds}`;
     const had = this.#tokens.get(key);
-    if (had !== undefined && Date.now() < had.refreshAt) return had.token;
+    if (had !== undefined && this.#now() < had.refreshAt) return had.token;
     const { name, namespace = 'default', uid } = pod.metadata ?? {};
     try {
       const issued = await this.#sources.token({
@@ -133,12 +135,12 @@ export class PodVolumes {
         expirationSeconds,
         pod: { name: name ?? '', uid: uid ?? '' },
       });
-      const life = Date.parse(issued.expirationTimestamp) - Date.now();
-      this.#tokens.set(key, { token: issued.token, refreshAt: Date.now() + Math.max(MIN_REFRESH_MS, life * REFRESH_FRACTION) });
+      const life = Date.parse(issued.expirationTimestamp) - this.#now();
+      this.#tokens.set(key, { token: issued.token, refreshAt: this.#now() + Math.max(MIN_REFRESH_MS, life * REFRESH_FRACTION) });
       return issued.token;
     } catch (error) {
       if (had === undefined) throw new MountError(`failed to fetch token: ${(error as Error).message}`);
-      this.#tokens.set(key, { ...had, refreshAt: Date.now() + MIN_REFRESH_MS }); // the old one is good for a while: try again soon
+      this.#tokens.set(key, { ...had, refreshAt: this.#now() + MIN_REFRESH_MS }); // the old one is good for a while: try again soon
       return had.token;
     }
   }
