@@ -9,7 +9,7 @@ import {
   workloadSpiffeId,
 } from '../../mesh/index.ts';
 import { Dial, type DialEvents, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
-import { encodeForwarded, type HeaderList, makeTraceparent, responseStatus } from '../../protocol/index.ts';
+import { encodeForwarded, type HeaderList, responseStatus } from '../../protocol/index.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { baggageHeader } from './context.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
@@ -22,7 +22,20 @@ import { TunnelBridge } from './tunnel-bridge.ts';
 type Usable = Exclude<Route, { kind: 'failure' }>;
 type Hbone = Extract<Route, { kind: 'hbone' }>;
 
-const randomBytes = new Uint8Array(24);
+/** Random octets of a trace and a span, drawn for many connections at once. */
+const RANDOM_OCTETS = 24;
+const randomPool = Buffer.allocUnsafeSlow(RANDOM_OCTETS * 128);
+let randomAt = randomPool.length;
+
+function newTraceparent(): string {
+  if (randomAt === randomPool.length) {
+    crypto.getRandomValues(randomPool);
+    randomAt = 0;
+  }
+  const hex = randomPool.toString('hex', randomAt, randomAt + RANDOM_OCTETS);
+  randomAt += RANDOM_OCTETS;
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
+}
 
 export class OutboundConnection implements SocketEvents, PoolUser {
   readonly #pod: PodProxy;
@@ -178,7 +191,7 @@ export class OutboundConnection implements SocketEvents, PoolUser {
       'forwarded',
       encodeForwarded(this.#sourceIp, Number(this.#source.slice(separator + 1)), route.destinationService?.hostname),
     ]);
-    headers.push(['traceparent', makeTraceparent(crypto.getRandomValues(randomBytes))]);
+    headers.push(['traceparent', newTraceparent()]);
     return headers;
   }
 

@@ -65,6 +65,7 @@ export class PodProxy {
   #policiesAt = -1;
   #policies: readonly Authorization[] = [];
   #closed = false;
+  readonly #dialOptions: Omit<DialOptions, 'address' | 'port'>;
 
   /** `networkNamespace` undefined: the process's own. Does not take over the descriptor. */
   constructor(context: ProxyContext, info: WorkloadInfo, networkNamespace: number | undefined) {
@@ -75,6 +76,7 @@ export class PodProxy {
     const windows = { streamWindow, connectionWindow, maxFrameSize };
     this.serverSettings = { ...SERVER_SETTINGS, ...windows };
     this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
+    this.#dialOptions = { ...this.#socketOptions(), networkNamespace, timeout: CONNECT_TIMEOUT_MS };
     this.pool = new HbonePool({ maxStreams: poolMaxStreams, releaseAfter: poolRelease, dial: (to, pool) => this.#dialTunnel(to, pool) });
   }
 
@@ -188,7 +190,7 @@ export class PodProxy {
 
   /** Everything a connection made for this pod needs: its namespace, its mark. */
   dialOptions(): Omit<DialOptions, 'address' | 'port'> {
-    return { ...this.#socketOptions(), networkNamespace: this.#networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    return this.#dialOptions;
   }
 
   outboundEnded(connection: OutboundConnection): void {

@@ -21,6 +21,7 @@ const SO_REUSEPORT = 15;
 const SO_MARK = 36;
 const IP_FREEBIND = 15;
 const IP_TRANSPARENT = 19;
+const IP_BIND_ADDRESS_NO_PORT = 24;
 const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
 const IPV6_FREEBIND = 78;
@@ -168,8 +169,12 @@ export function openTcp(options: OpenTcpOptions): number {
   return fd;
 }
 
-/** Binds a socket; returns the error when the kernel refuses the address. */
+/**
+ * Binds a socket; returns the error when the kernel refuses the address. Without a port the kernel chooses one when it connects, by the whole
+ * connection: choosing at once means a search among all ports in use, and ends at 28 000 connections.
+ */
 export function bindSocket(fd: number, address: string, port = 0): SystemError | undefined {
+  if (port === 0) setInt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
   const length = putSockaddr(address, port);
   return libc.bind(fd, addressPointer, length) === 0 ? undefined : new SystemError('bind');
 }

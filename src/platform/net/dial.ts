@@ -97,16 +97,12 @@ export class Dial implements SocketEvents, Deadline {
     this.#fd = fd;
     this.#pending = outcome === 'pending' || this.#tls;
     if (this.#pending) deadlines.add(this);
-    const handlers = this.#tls ? tlsSocketHandlers : socketHandlers;
     // `fd` is a documented-by-behaviour option of Bun.connect that its types lack; the descriptor is Bun's from here on.
     const connect = Bun.connect as (options: object) => Promise<TcpSocket>;
-    connect({
-      fd,
-      data: this,
-      allowHalfOpen: true,
-      ...(options.tls ? { tls: options.tls } : {}),
-      socket: { ...handlers, open: Dial.#opened, connectError: Dial.#refused },
-    }).catch(Dial.#ignored);
+    const target = this.#tls
+      ? { fd, data: this, allowHalfOpen: true, tls: options.tls, socket: Dial.#tlsHandlers }
+      : { fd, data: this, allowHalfOpen: true, socket: Dial.#plainHandlers };
+    connect(target).catch(Dial.#ignored);
   }
 
   #bindAndConnect(fd: number, family: 4 | 6, options: DialOptions) {
@@ -117,6 +113,10 @@ export class Dial implements SocketEvents, Deadline {
     }
     return startConnect(fd, options.address, options.port);
   }
+
+  static readonly #own = { open: Dial.#opened, connectError: Dial.#refused };
+  static readonly #plainHandlers = { ...socketHandlers, ...Dial.#own };
+  static readonly #tlsHandlers = { ...tlsSocketHandlers, ...Dial.#own };
 
   static #opened(socket: TcpSocket): void {
     const dial = socket.data as Dial;
