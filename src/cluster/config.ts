@@ -87,6 +87,9 @@ export function clusterName(env: NodeJS.ProcessEnv): string {
   return name;
 }
 
+/** The name of the kubeconfig context: never one a user is likely to have for another cluster. */
+export const contextName = (cluster: string): string => (cluster === DEFAULT_CLUSTER ? DEFAULT_CLUSTER : `${DEFAULT_CLUSTER}-${cluster}`);
+
 export function checkName(name: string): void {
   if (!/^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$/.test(name)) {
     throw new ClusterError(

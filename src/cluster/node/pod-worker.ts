@@ -139,7 +139,10 @@ export class PodWorker {
       let wait = RESYNC_MS;
       try {
         if (this.#graceEnd !== undefined) {
-          this.#ending ??= this.#end(this.#graceEnd - Date.now());
+          this.#ending ??= this.#end(this.#graceEnd - Date.now()).catch((error: unknown) => {
+            this.#ending = undefined; // tried again after the back-off
+            throw error;
+          });
           await Promise.race([this.#ending, this.#wake.promise]);
           if (this.#closed) return;
         } else {
@@ -265,6 +268,7 @@ export class PodWorker {
     fs.rmSync(this.podDir, { recursive: true, force: true });
     fs.rmSync(this.#logDir, { recursive: true, force: true });
     this.#closed = true;
+    this.kick();
   }
 
   #nextDeadline(): number {

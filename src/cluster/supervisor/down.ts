@@ -1,7 +1,7 @@
 /** `lateen down`: ends everything and leaves nothing behind. */
 import fs from 'node:fs';
 import { removeContext } from '../../platform/kubernetes/index.ts';
-import { checkName, clusterPaths, DEFAULT_CLUSTER } from '../config.ts';
+import { checkName, clusterPaths, contextName, DEFAULT_CLUSTER } from '../config.ts';
 import { ClusterError, explainFileError } from '../error.ts';
 import { readJson } from '../files.ts';
 import { endProcess, isRunning, processRef } from '../processes.ts';
@@ -37,7 +37,7 @@ export async function down(options: DownOptions = {}): Promise<boolean> {
     if (record.namespaces !== undefined) await endProcess(record.namespaces, 0, 'SIGKILL');
     if (init !== undefined) await endProcess(init, 0, 'SIGKILL');
   }
-  await removeContext(env, name);
+  await removeContext(env, contextName(name));
   if (!existed) return false;
   const lock = await takeLock(paths.lock);
   if (lock === undefined)

@@ -14,6 +14,7 @@ import {
   type ClusterPaths,
   checkName,
   clusterPaths,
+  contextName,
   DEFAULT_CLUSTER,
   DEFAULT_PORT,
   MAX_NODES,
@@ -85,7 +86,7 @@ export async function up(options: UpOptions = {}, progress: (event: UpProgress) 
   const client = await waitForApi(paths, record.port, record);
   tell('api', `API server ready on https://127.0.0.1:${record.port}`);
   const kubeconfig = await writeKubeconfig(env, paths, name, record.port);
-  tell('kubeconfig', `context ${name} written to ${kubeconfig}`);
+  tell('kubeconfig', `context ${contextName(name)} written to ${kubeconfig}`);
   const count = readConfig(paths)?.nodes ?? DEFAULT_NODES;
   const nodes = await waitForNodes(client, count, record);
   tell('nodes', `${nodes.length} ${nodes.length === 1 ? 'node' : 'nodes'} ready: ${nodes.join(', ')}`);
@@ -94,7 +95,7 @@ export async function up(options: UpOptions = {}, progress: (event: UpProgress) 
     await applyAndWait(client, readManifests([MESH_MANIFEST]), 'mesh', tell, record);
   if (objects.length > 0) await applyAndWait(client, objects, 'manifests', tell, record);
   tell('ready', 'ready');
-  return { name, server: `https://127.0.0.1:${record.port}`, kubeconfig, context: name, started, nodes };
+  return { name, server: `https://127.0.0.1:${record.port}`, kubeconfig, context: contextName(name), started, nodes };
 }
 
 function parseImages(list: readonly string[]): Record<string, string> {
@@ -205,7 +206,7 @@ async function waitForApi(paths: ClusterPaths, port: number, record: SupervisorR
 async function writeKubeconfig(env: NodeJS.ProcessEnv, paths: ClusterPaths, name: string, port: number): Promise<string> {
   const config = adminConfig(paths, port);
   return await mergeContext(env, {
-    name,
+    name: contextName(name),
     server: config.server,
     caPem: config.caPem ?? '',
     ...(config.token !== undefined && { token: config.token }),
