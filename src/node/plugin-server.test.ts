@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'bun:test';
+import { afterAll, afterEach, expect, test } from 'bun:test';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -11,6 +11,7 @@ const EVENT = { podNamespace: 'shop', podName: 'app-1', podUID: 'u-1', netns: '/
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'na-plugin-'));
 let stop = async () => {};
 afterEach(() => stop());
+afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 function setUp(handlers: Partial<PluginHandlers> = {}) {
   const events: PluginEvent[] = [];
