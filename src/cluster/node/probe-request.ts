@@ -61,8 +61,16 @@ export async function httpProbe(get: HttpGet, target: Pick<ProbeTarget, 'podIP' 
     }
     return `HTTP probe failed with statuscode: ${response.status}${body === '' ? '' : `: ${body}`}`;
   } catch (error) {
-    return `Get "${url}": ${(error as Error).name === 'TimeoutError' ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)' : messageOf(error)}`;
+    return `Get "${url}": ${connectProblem(error)}`;
   }
+}
+
+/** The words kubelet uses for the two usual problems. */
+function connectProblem(error: unknown): string {
+  if ((error as Error).name === 'TimeoutError') return 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
+  return ['ECONNREFUSED', 'ConnectionRefused'].includes(String((error as NodeJS.ErrnoException).code))
+    ? 'connect: connection refused'
+    : messageOf(error);
 }
 
 async function tcpProbe(hostname: string, port: number, timeoutMs: number): Promise<ProbeFailure> {
@@ -75,7 +83,7 @@ async function tcpProbe(hostname: string, port: number, timeoutMs: number): Prom
   });
   attempt.then(
     (socket) => socket.end(),
-    (error: unknown) => resolve(`dial tcp ${hostname}:${port}: ${messageOf(error)}`),
+    (error: unknown) => resolve(`dial tcp ${hostname}:${port}: ${connectProblem(error)}`),
   );
   const result = await promise;
   clearTimeout(timer);

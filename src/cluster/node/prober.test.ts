@@ -20,12 +20,13 @@ const http = (status: string) => ({ httpGet: { port: 'web', path: '/x', httpHead
 test('an HTTP status from 200 to 399 is success, others are named', async () => {
   expect(await runProbe(http('200'), target)).toBeUndefined();
   expect(await runProbe(http('302'), target)).toBeUndefined();
+  expect(await runProbe({ httpGet: { port: 1 } }, target)).toBe('Get "http://127.0.0.1:1/": connect: connection refused');
   expect(await runProbe(http('503'), target)).toBe('HTTP probe failed with statuscode: 503: /x');
 });
 
 test('a TCP probe needs only a connection', async () => {
   expect(await runProbe({ tcpSocket: { port } }, target)).toBeUndefined();
-  expect(await runProbe({ tcpSocket: { port: 1 } }, target)).toContain('dial tcp 127.0.0.1:1');
+  expect(await runProbe({ tcpSocket: { port: 1 } }, target)).toBe('dial tcp 127.0.0.1:1: connect: connection refused');
 });
 
 test('an exec probe is judged by the exit code', async () => {

@@ -36,7 +36,7 @@ export class ProbeCounter {
 /** Until the first success, and only so long, readiness is asked this often: a new pod does not wait a whole period to serve. */
 const EAGER_MS = 100;
 const EAGER_UNTIL_MS = 15_000;
-const SETTLE_MS = 1_000;
+const SETTLE_MS = 5_000;
 
 export class Prober {
   readonly #container: Container;
