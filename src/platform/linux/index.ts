@@ -1,10 +1,8 @@
-export { type CaptureResult, capture, fileChunks, runCapture } from './capture.ts';
 export { COMMAND_TIMEOUT_MS, CommandError, type CommandOptions, runCommand } from './command.ts';
 export { countEstablished, hasIpv6, namespaceAddresses } from './interfaces.ts';
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
 export { type RulesetSummary, runNft, summarizeRuleset } from './nft.ts';
-export { analyzePcap, type FlowReport, PcapError, type PcapReport } from './pcap-analysis.ts';
 export {
   connectSeqpacket,
   listenSeqpacket,
