@@ -55,6 +55,8 @@ export class TestProxy {
   #queue: Promise<unknown> = Promise.resolve();
   readonly #env: Record<string, string>;
   readonly socket: string;
+  /** The program; Lateen's unless told otherwise. */
+  program = LATEEN;
 
   constructor(node: Node, directory: string, fabricIp: string, env: Record<string, string>) {
     this.node = node;
@@ -81,7 +83,7 @@ export class TestProxy {
 
   start(extra: Record<string, string> = {}): void {
     this.log = '';
-    this.process = Bun.spawn(['ip', 'netns', 'exec', this.node.namespace, LATEEN, 'proxy', 'ztunnel'], {
+    this.process = Bun.spawn(['ip', 'netns', 'exec', this.node.namespace, this.program, 'proxy', 'ztunnel'], {
       env: { ...this.#env, ...extra },
       stdin: 'ignore',
       stdout: 'pipe',

@@ -90,6 +90,7 @@ export const dumpService = (registry: MeshRegistry, service: Service): Json => (
   },
   ipFamilies: service.ipFamilies === 'AUTOMATIC' ? undefined : service.ipFamilies,
   canonical: service.canonical,
+  visibility: capitalized(service.visibility),
 });
 
 const stringMatch = (match: StringMatch): Json =>
@@ -156,7 +157,7 @@ export function configDump({ registry, certificates, config, pods }: DumpSources
     services: registry.allServices().map((service) => dumpService(registry, service)),
     policies: registry.allPolicies().map((policy) => ({ key: policyKey(policy), ...(dumpPolicy(policy) as object) })),
     stagedServices: Object.fromEntries(registry.stagedServices()),
-    staticConfig: { source: localXds?.source },
+    staticConfig: { workloads: [], services: [], policies: [], source: localXds?.source },
     version: { version: 'lateen', runtime: `bun ${Bun.version}` },
     config: {
       ...(JSON.parse(JSON.stringify(rest)) as { [key: string]: Json }),

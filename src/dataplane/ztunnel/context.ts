@@ -17,6 +17,8 @@ export interface ProxyContext {
   readonly logging: Logging;
   readonly access: Logger;
   readonly log: Logger;
+  /** Accepted sockets this process can hold: each may need a second one, and running out of descriptors would stop it from accepting at all. */
+  readonly maxSockets: number;
   /** A number from 0 (inclusive) to 1. */
   readonly random: () => number;
 }

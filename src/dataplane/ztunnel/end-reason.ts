@@ -72,6 +72,12 @@ export const END_REASONS = {
   ),
   'self-call': row('CONNECT', 503, 'attempted recursive call to ourselves', 'the port belongs to the proxy'),
   'not-supported': row('CONNECT', 503, 'not supported: ', 'this version of the proxy cannot do it'),
+  'too-many-connections': row(
+    'CONNECT',
+    503,
+    'too many open connections: ',
+    'raise the limit of open files of the proxy (process_max_fds)',
+  ),
   'bad-method': row('CONNECT', 400, 'expected method CONNECT, got ', 'something other than a mesh proxy talks to port 15008'),
   'bad-authority': row('CONNECT', 400, 'invalid authority: ', 'something other than a mesh proxy talks to port 15008'),
   'ip-mismatch': row('CONNECT', 400, '', 'a tunnel may only name the pod it was sent to'),

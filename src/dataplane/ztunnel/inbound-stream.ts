@@ -50,6 +50,11 @@ export class InboundStream implements EnforcedConnection, DialEvents {
       this.#refuse(503, endOf('unknown-source', pod.describe()).message);
       return;
     }
+    const { metrics, maxSockets } = pod.context;
+    if (metrics.openSockets >= maxSockets) {
+      this.#refuse(503, endOf('too-many-connections', `${maxSockets} sockets`).message);
+      return;
+    }
     const { authority } = request.value;
     const host = authority.kind === 'ip' ? authority.address : authority.hostname;
     const route = resolveInbound(pod.context.registry, local, destinationIp, { host, port: authority.port });
@@ -93,6 +98,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     }
     this.#bridge = new TunnelBridge(tunnel, this.#streamId, record.counts, false, (end) => this.#ended(end));
     pod.enforce(this);
+    pod.context.metrics.openStreams++;
     if (endStream) this.#bridge.onTunnelData(new Uint8Array(0), true);
     this.#connect(route, authority);
   }
@@ -173,6 +179,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
   #ended(end: ConnectionEnd): void {
     const record = this.#record;
     this.#record = undefined;
+    this.#tunnel.pod.context.metrics.openStreams--;
     if (!this.#isAnswered) this.#dial?.cancel();
     this.#tunnel.pod.release(this);
     record?.end(end);

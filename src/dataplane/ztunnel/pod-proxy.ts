@@ -291,7 +291,19 @@ export class PodProxy {
     else certificates.prefetch(identity);
   }
 
+  /** Refuses a connection while there are too many: the ones there are go on. */
+  #isFull(socket: TcpSocket, direction: 'inbound' | 'outbound'): boolean {
+    const { metrics, maxSockets, access } = this.context;
+    if (metrics.openSockets < maxSockets) return false;
+    this.refused(direction);
+    const source = formatHostPort(plainAddress(socket.remoteAddress), socket.remotePort);
+    const destination = formatHostPort(plainAddress(socket.localAddress), socket.localPort);
+    logEarlyDeny(access, direction, source, destination, endOf('too-many-connections', `${maxSockets} sockets`).message);
+    return true;
+  }
+
   #acceptOutbound(socket: TcpSocket): SocketEvents | undefined {
+    if (this.#isFull(socket, 'outbound')) return undefined;
     const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
       address: plainAddress(socket.localAddress),
       port: socket.localPort,
@@ -312,6 +324,7 @@ export class PodProxy {
   }
 
   #acceptPlain(socket: TcpSocket): SocketEvents | undefined {
+    if (this.#isFull(socket, 'inbound')) return undefined;
     const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
       address: plainAddress(socket.localAddress),
       port: socket.localPort,
@@ -324,6 +337,7 @@ export class PodProxy {
   }
 
   #acceptTunnel(socket: TcpSocket): SocketEvents | undefined {
+    if (this.#isFull(socket, 'inbound')) return undefined;
     const sourceIp = plainAddress(socket.remoteAddress);
     const destinationIp = plainAddress(socket.localAddress);
     if (this.context.certificates.current(this.#identity) === undefined) {

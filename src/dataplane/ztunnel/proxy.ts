@@ -18,6 +18,8 @@ import { XdsClient } from './xds-client.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;
+/** Listeners, control plane, files, HTTP. */
+const RESERVED_DESCRIPTORS = 512;
 const XDS_TASK = 'state manager';
 const PROXY_TASK = 'proxy';
 
@@ -55,6 +57,7 @@ export class NodeProxy {
       logging,
       access: logging.logger('access'),
       log,
+      maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
       random: Math.random,
     };
     const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');
@@ -184,12 +187,18 @@ export class NodeProxy {
 
   #describeProcess(telemetry: Registry): void {
     const open = telemetry.gauge('process_open_fds', 'Number of open file descriptors (unstable)');
+    const most = telemetry.gauge('process_max_fds', 'Maximum number of open file descriptors (unstable)');
     const resident = telemetry.gauge('process_resident_memory_bytes', 'Resident memory size in bytes (unstable)');
     telemetry.onCollect(() => {
       open.set(countDescriptors());
+      most.set(maxDescriptors());
       resident.set(process.memoryUsage.rss());
     });
   }
 }
+
+/** The soft limit of open files. */
+export const maxDescriptors = (): number =>
+  Number(/^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024);
 
 const countDescriptors = (): number => fs.readdirSync('/proc/self/fd').length;

@@ -80,7 +80,6 @@ export class TrafficSeries {
 
 const UNKNOWN = 'unknown';
 const known = (value: string | undefined): string => (value === undefined || value === '' ? UNKNOWN : value);
-const present = (value: string | undefined): string | undefined => (value === '' ? undefined : value);
 /** Stands for "no workload" as a key. */
 const NOBODY = {};
 
@@ -120,6 +119,13 @@ export class TrafficMetrics {
     };
   }
 
+  /** Streams of inbound tunnels, each with a socket to its application. */
+  openStreams = 0;
+
+  get openSockets(): number {
+    return this.openStreams + this.#socketHandles.source.value + this.#socketHandles.destination.value;
+  }
+
   socketOpened(reporter: Reporter): void {
     this.#socketHandles[reporter].value++;
   }
@@ -156,7 +162,8 @@ function getOrMake<V>(map: WeakMap<object, V>, key: object, make: () => V): V {
 function labelsOf(parties: TrafficParties): Labels {
   const { source, destination, service, isMutualTls } = parties;
   const said = source === undefined ? parties.sourceBaggage : undefined;
-  const principal = (workload: Workload | undefined) => (workload && isMutualTls ? formatIdentity(workloadIdentity(workload)) : UNKNOWN);
+  // The identity a known workload has, also where the connection did not prove it: `connection_security_policy` tells which.
+  const principal = (workload: Workload | undefined) => (workload ? formatIdentity(workloadIdentity(workload)) : UNKNOWN);
   const sourceApp = known(source?.canonicalName ?? said?.serviceName);
   const sourceVersion = known(source?.canonicalRevision ?? said?.serviceVersion);
   return {
@@ -165,7 +172,7 @@ function labelsOf(parties: TrafficParties): Labels {
     source_canonical_service: sourceApp,
     source_canonical_revision: sourceVersion,
     source_workload_namespace: known(source?.namespace ?? said?.namespace),
-    source_principal: isMutualTls ? (parties.sourcePrincipal ?? principal(source)) : UNKNOWN,
+    source_principal: parties.sourcePrincipal ?? principal(source),
     source_app: sourceApp,
     source_version: sourceVersion,
     source_cluster: known(source?.clusterId ?? said?.clusterId),
@@ -183,9 +190,9 @@ function labelsOf(parties: TrafficParties): Labels {
     request_protocol: 'tcp',
     response_flags: '-',
     connection_security_policy: isMutualTls ? 'mutual_tls' : UNKNOWN,
-    source_region: present(source?.locality.region ?? said?.region),
-    source_zone: present(source?.locality.zone ?? said?.zone),
-    destination_region: present(destination?.locality.region),
-    destination_zone: present(destination?.locality.zone),
+    source_region: known(source?.locality.region ?? said?.region),
+    source_zone: known(source?.locality.zone ?? said?.zone),
+    destination_region: known(destination?.locality.region),
+    destination_zone: known(destination?.locality.zone),
   };
 }
