@@ -16,7 +16,8 @@ esac
 if ! [ -d node_modules ] || ! cmp -s package-lock.json node_modules/.lateen-lock; then
   command -v npm >/dev/null 2>&1 || stop "npm is missing. Install Node.js 20 or newer, which brings it."
   say "installing npm packages (once)"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || stop "npm ci failed, see above. It needs a package registry to be reachable and about 600 MB of disk."
+  # Not `npm ci`: it refuses a lock file made where a registry does not carry the binaries of other platforms. This installs what is locked and changes no file of ours.
+  npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || stop "npm install failed, see above. It needs a package registry to be reachable and about 600 MB of disk."
   cp package-lock.json node_modules/.lateen-lock
 fi
 
