@@ -1,4 +1,4 @@
-import { Client, connectivityState, credentials, type MethodDefinition, type ServiceError, type status } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, type MethodDefinition, type ServiceError, status } from '@grpc/grpc-js';
 
 /** A new channel that is not connected by then is given up, and the old one stays. */
 const REPLACEMENT_LIMIT_MS = 5_000;
@@ -64,6 +64,11 @@ export class ChannelPool {
         (error: ServiceError | null, answer?: O) => {
           channel.callsInFlight--;
           closeWhenDone(channel);
+          if (error !== null && error.code === status.UNAVAILABLE) {
+            // A broken connection can go on failing call after call: it is not waited for to come of age.
+            channel.bornAt = Number.NEGATIVE_INFINITY;
+            void this.#replaceOldest();
+          }
           if (error !== null) reject(error);
           else resolve(answer as O); // grpc-js gives a value whenever there is no error
         },
@@ -119,15 +124,19 @@ const closeWhenDone = (channel: Channel): void => {
   if (channel.retired && channel.callsInFlight === 0) closeSettled(channel.client);
 };
 
-/** A client closed while it connects would leave the connection behind, open and owned by nobody: it is closed once it is connected, or failed to. */
-const closeSettled = (client: Client): void => {
+/**
+ * A client closed while it connects, or waits to try again, would make one more connection and leave it behind, open and owned by nobody.
+ * So it is closed once it is connected or idle; one that cannot connect is given up after a while.
+ */
+const closeSettled = (client: Client, deadline = Date.now() + CONNECT_LIMIT_MS): void => {
   const channel = client.getChannel();
-  if (channel.getConnectivityState(false) !== connectivityState.CONNECTING) {
+  const state = channel.getConnectivityState(false);
+  if (state !== connectivityState.CONNECTING && state !== connectivityState.TRANSIENT_FAILURE) {
     client.close();
     return;
   }
-  channel.watchConnectivityState(connectivityState.CONNECTING, Date.now() + CONNECT_LIMIT_MS, (error) => {
+  channel.watchConnectivityState(state, deadline, (error) => {
     if (error) client.close();
-    else closeSettled(client);
+    else closeSettled(client, deadline);
   });
 };

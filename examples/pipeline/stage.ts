@@ -5,6 +5,9 @@ const DRAIN_LIMIT_MS = 5_000;
 /** Text of a request is bounded by the stages; this bounds a message before it is decoded. */
 const MAX_MESSAGE_BYTES = 256 * 1024;
 
+/** A connection without calls for this long is closed: its owner may be gone without having said so. */
+const IDLE_LIMIT_MS = 5_000;
+
 export interface StageOptions {
   readonly name: string;
   readonly port: number;
@@ -49,6 +52,7 @@ export const startStage = async (options: StageOptions): Promise<RunningStage> =
   const server = new Server({
     'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 5_000,
+    'grpc.max_connection_idle_ms': IDLE_LIMIT_MS,
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
   });
   server.addService({ [options.name]: options.method }, { [options.name]: options.handler });
