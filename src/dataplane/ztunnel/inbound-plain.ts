@@ -19,11 +19,11 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
   #over = false;
   connection!: Connection;
 
-  constructor(pod: PodProxy, socket: TcpSocket, sourceIp: string, ip: string, port: number) {
+  constructor(pod: PodProxy, socket: TcpSocket, sourceIp: string, sourcePort: number, ip: string, port: number) {
     this.#pod = pod;
     this.#socket = socket;
     this.#sourceIp = sourceIp;
-    this.#source = formatHostPort(sourceIp, socket.remotePort);
+    this.#source = formatHostPort(sourceIp, sourcePort);
     this.#ip = ip;
     this.#port = port;
   }
@@ -64,7 +64,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
     const spoof = config.originalSource !== false && this.#sourceIp !== this.#ip;
     this.#dial = new Dial(
       {
-        ...pod.dialOptions(),
+        ...pod.localDialOptions,
         address: this.#ip,
         port: this.#port,
         source: spoof ? this.#sourceIp : undefined,

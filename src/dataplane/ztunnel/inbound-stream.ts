@@ -124,7 +124,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     const spoof = config.originalSource !== false && address === route.ip && sourceIp !== route.ip && sameFamily;
     this.#dial = new Dial(
       {
-        ...pod.dialOptions(),
+        ...pod.localDialOptions,
         address,
         port: route.port,
         source: spoof ? sourceIp : undefined,

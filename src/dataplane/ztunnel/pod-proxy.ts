@@ -14,7 +14,7 @@ import {
   type Workload,
   workloadIdentity,
 } from '../../mesh/index.ts';
-import { originalDestination, type TcpOptions } from '../../platform/linux/index.ts';
+import { originalDestination, peerEndpoint, type SocketEndpoint, type TcpOptions } from '../../platform/linux/index.ts';
 import { type DialOptions, plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
 import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from './certificate.ts';
@@ -66,6 +66,8 @@ export class PodProxy {
   #policies: readonly Authorization[] = [];
   #closed = false;
   readonly #dialOptions: Omit<DialOptions, 'address' | 'port'>;
+  /** For connections within the pod: a peer of the same kernel does not vanish unnoticed, so they need no keepalive. */
+  readonly localDialOptions: Omit<DialOptions, 'address' | 'port'>;
 
   /** `networkNamespace` undefined: the process's own. Does not take over the descriptor. */
   constructor(context: ProxyContext, info: WorkloadInfo, networkNamespace: number | undefined) {
@@ -77,6 +79,7 @@ export class PodProxy {
     this.serverSettings = { ...SERVER_SETTINGS, ...windows };
     this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
     this.#dialOptions = { ...this.#socketOptions(), networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    this.localDialOptions = { ...this.#dialOptions, keepalive: undefined };
     this.pool = new HbonePool({ maxStreams: poolMaxStreams, releaseAfter: poolRelease, dial: (to, pool) => this.#dialTunnel(to, pool) });
   }
 
@@ -304,19 +307,9 @@ export class PodProxy {
 
   #acceptOutbound(socket: TcpSocket): SocketEvents | undefined {
     if (this.#isFull(socket, 'outbound')) return undefined;
-    const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
-      address: plainAddress(socket.localAddress),
-      port: socket.localPort,
-    };
+    const { source, destination } = endsOf(socket);
     this.context.metrics.socketOpened('source');
-    const connection = new OutboundConnection(
-      this,
-      socket,
-      plainAddress(socket.remoteAddress),
-      socket.remotePort,
-      destination.address,
-      destination.port,
-    );
+    const connection = new OutboundConnection(this, socket, source.address, source.port, destination.address, destination.port);
     this.#outboundConnections.add(connection);
     socket.data = connection;
     connection.start();
@@ -325,12 +318,9 @@ export class PodProxy {
 
   #acceptPlain(socket: TcpSocket): SocketEvents | undefined {
     if (this.#isFull(socket, 'inbound')) return undefined;
-    const destination = originalDestination((socket as { fd?: number }).fd ?? -1) ?? {
-      address: plainAddress(socket.localAddress),
-      port: socket.localPort,
-    };
+    const { source, destination } = endsOf(socket);
     this.context.metrics.socketOpened('destination');
-    const connection = new InboundPlain(this, socket, plainAddress(socket.remoteAddress), destination.address, destination.port);
+    const connection = new InboundPlain(this, socket, source.address, source.port, destination.address, destination.port);
     socket.data = connection;
     connection.start(ILLEGAL_PORTS);
     return socket.data;
@@ -369,4 +359,14 @@ export class PodProxy {
       });
     return tunnel;
   }
+}
+
+/** Who connects, and where to before a redirect rule caught it. */
+function endsOf(socket: TcpSocket): { source: SocketEndpoint; destination: SocketEndpoint } {
+  // `fd` is a member of Bun's sockets that its types lack.
+  const { fd = -1 } = socket as { fd?: number };
+  return {
+    source: peerEndpoint(fd) ?? { address: plainAddress(socket.remoteAddress), port: socket.remotePort },
+    destination: originalDestination(fd) ?? { address: plainAddress(socket.localAddress), port: socket.localPort },
+  };
 }

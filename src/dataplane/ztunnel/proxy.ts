@@ -106,6 +106,8 @@ export class NodeProxy {
       await this.#xds.ready;
       this.#readiness.done(XDS_TASK);
     }
+    // Loading the program leaves garbage that an idle proxy would keep for good.
+    Bun.gc(true);
     if (this.#drained !== undefined || !this.#config.proxyEnabled) return;
     if (this.#config.mode === 'dedicated') {
       this.#dedicated = new PodProxy(this.#context, this.#config.dedicatedWorkload!, undefined);

@@ -26,6 +26,7 @@ export {
   type OpenTcpOptions,
   openTcp,
   originalDestination,
+  peerEndpoint,
   type SocketEndpoint,
   socketError,
   startConnect,

@@ -3,7 +3,10 @@ import { dlopen, ptr } from 'bun:ffi';
 import { errno, libc, SystemError } from './libc.ts';
 import { inNetworkNamespace } from './netns.ts';
 
-const { dup } = dlopen('libc.so.6', { dup: { args: ['i32'], returns: 'i32' } }).symbols;
+const { dup, getpeername } = dlopen('libc.so.6', {
+  dup: { args: ['i32'], returns: 'i32' },
+  getpeername: { args: ['i32', 'ptr', 'ptr'], returns: 'i32' },
+}).symbols;
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -255,6 +258,12 @@ export function originalDestination(fd: number): SocketEndpoint | undefined {
   lengthValue[0] = 28;
   if (libc.getsockopt(fd, SOL_IPV6, SO_ORIGINAL_DST, addressPointer, lengthPointer) === 0) return takeSockaddr();
   return undefined;
+}
+
+/** Who is at the other end; undefined when it has gone. One call, where a socket's `remoteAddress` and `remotePort` make one each. */
+export function peerEndpoint(fd: number): SocketEndpoint | undefined {
+  lengthValue[0] = 28;
+  return getpeername(fd, addressPointer, lengthPointer) === 0 ? takeSockaddr() : undefined;
 }
 
 /** The address a descriptor is bound to. */
