@@ -5,6 +5,7 @@ import {
   Dial,
   type DialEvents,
   type DialFailure,
+  plainAddress,
   type SocketEvents,
   SocketWriter,
   TcpListener,
@@ -105,10 +106,10 @@ export function serve(pod: Pod | Node, port: number, accept: (peer: Peer) => voi
   const namespace = namespaceOf(pod);
   const peers: Peer[] = [];
   const sources: string[] = [];
-  const listener = new TcpListener({ address: '0.0.0.0', port, networkNamespace: namespace, reusePort: false }, (socket) => {
+  const listener = new TcpListener({ address: '::', port, networkNamespace: namespace, reusePort: false }, (socket) => {
     const peer = new Peer();
     peers.push(peer);
-    sources.push(socket.remoteAddress);
+    sources.push(plainAddress(socket.remoteAddress));
     peer.onConnected(socket);
     accept(peer);
     return peer;

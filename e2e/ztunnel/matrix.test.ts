@@ -28,7 +28,11 @@ beforeAll(async () => {
   outside = lab.network.addPod(node2, 'outside', 20);
   unready = lab.network.addPod(node2, 'unready', 21);
   await lab.start();
-  for (const pod of [client, local]) lab.workload(pod, pod.name);
+  lab.network.addIpv6(client, 'fd00:71::10');
+  lab.network.addIpv6(local, 'fd00:71::11');
+  const v6 = (last: number) => Uint8Array.from([0xfd, 0, 0, 0x71, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+  lab.workload(client, 'client', { addresses: [ipBytes(client.ip), v6(0x10)] });
+  lab.workload(local, 'local', { addresses: [ipBytes(local.ip), v6(0x11)] });
   lab.workload(remote, 'remote', {
     services: { 'default/echo.default.svc.cluster.local': { ports: [{ servicePort: 80, targetPort: 8080 }] } },
   });
@@ -143,6 +147,16 @@ test('a captured client reaches a captured server on its own node through a tunn
   expect(await exchange(client, local.ip)).toBe(ANSWER);
   await expectCounted(one, 'source', source, 'mutual_tls', workloads);
   await expectCounted(one, 'destination', destination, 'mutual_tls', workloads);
+});
+
+test('IPv6 takes the same way, with the original destination and source kept', async () => {
+  const before = one.metric(OPENED, { reporter: 'destination', connection_security_policy: 'mutual_tls', destination_workload: 'local' });
+  expect(await exchange(client, 'fd00:71::11')).toBe(ANSWER);
+  expect(servers.get('local')!.sources.at(-1)).toBe('fd00:71::10');
+  expect(one.metric(OPENED, { reporter: 'destination', connection_security_policy: 'mutual_tls', destination_workload: 'local' })).toBe(
+    before + 1,
+  );
+  await until('the line', () => one.lines('connection complete', 'dst.hbone_addr=[fd00:71::11]:8080', 'direction="inbound"').length === 1);
 });
 
 test('a captured client reaches a server outside the mesh plainly', async () => {

@@ -35,13 +35,16 @@ table inet mesh-nat {
   chain prerouting {
     type nat hook prerouting priority dstnat;
     meta l4proto tcp ip daddr != 127.0.0.1 tcp dport != 15008 meta mark & 0xfff != 0x539 redirect to :15006
+    meta l4proto tcp ip6 daddr != ::1 tcp dport != 15008 meta mark & 0xfff != 0x539 redirect to :15006
   }
   chain output {
     type nat hook output priority -100;
     ${exempt}
     meta mark & 0xfff == 0x111 accept
     oifname "lo" ip daddr != 127.0.0.1 accept
+    oifname "lo" ip6 daddr != ::1 accept
     meta l4proto tcp ip daddr != 127.0.0.1 meta mark & 0xfff != 0x539 redirect to :15001
+    meta l4proto tcp ip6 daddr != ::1 meta mark & 0xfff != 0x539 redirect to :15001
   }
 }`;
 
@@ -101,9 +104,16 @@ export class Network {
     return { name, node, namespace, ip };
   }
 
+  /** A second, IPv6 address; pods of one node reach each other by it. */
+  addIpv6(pod: Pod, address: string): void {
+    run('ip', '-6', '-n', pod.namespace, 'addr', 'add', `${address}/64`, 'dev', 'eth0', 'nodad');
+  }
+
   /** The redirect rules of a pod in the mesh; connections to `exempt` are left alone. */
   capture(pod: Pod, exempt?: string): void {
     ipBatch(pod.namespace, 'rule add fwmark 0x111/0xfff pref 32764 lookup 100', 'route add local 0.0.0.0/0 dev lo table 100');
+    run('ip', '-6', '-n', pod.namespace, 'rule', 'add', 'fwmark', '0x111/0xfff', 'pref', '32764', 'lookup', '100');
+    run('ip', '-6', '-n', pod.namespace, 'route', 'add', 'local', '::/0', 'dev', 'lo', 'table', '100');
     const result = Bun.spawnSync(['ip', 'netns', 'exec', pod.namespace, 'nft', '-f', '-'], {
       stdin: Buffer.from(rules(exempt === undefined ? '' : `ip daddr ${exempt} accept`)),
     });
