@@ -94,3 +94,24 @@ test('apply without a manager, or with managedFields, is refused', async () => {
   const body = deployment('six', {});
   expect((await apply('six', { ...body, metadata: { ...body.metadata, managedFields: [{}] } }, 'me')).status).toBe(400);
 });
+
+test('an empty map gives up what its manager put there and leaves alone what others did', async () => {
+  const CONFIG = '/api/v1/namespaces/default/configmaps/shared?fieldManager=';
+  const put = (manager: string, data: object) =>
+    server.call('PATCH', CONFIG + manager, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'shared' }, data }, APPLY);
+  await put('first', { a: '1' });
+  expect((await put('second', { b: '2' })).body['data']).toEqual({ a: '1', b: '2' });
+  const emptied = await put('second', {});
+  expect([emptied.status, emptied.body['data']]).toEqual([200, { a: '1' }]);
+  expect((await put('second', {})).body.metadata['resourceVersion']).toBe(emptied.body.metadata['resourceVersion']);
+  expect((await put('first', {})).body['data']).toEqual({});
+});
+
+test('a map that an update empties belongs to nobody entry by entry', async () => {
+  const path = '/api/v1/namespaces/default/configmaps/emptied';
+  const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'emptied' } };
+  await server.call('PATCH', `${path}?fieldManager=first`, { ...object, data: { a: '1' } }, APPLY);
+  await server.call('PUT', `${path}?fieldManager=hand`, { ...object, data: {} });
+  const { body } = await server.call('PATCH', `${path}?fieldManager=third`, { ...object, data: { a: '3' } }, APPLY);
+  expect(body['data']).toEqual({ a: '3' });
+});

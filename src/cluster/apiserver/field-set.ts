@@ -15,8 +15,8 @@ const asSchema = (schema: StructuralSchema | true | undefined): StructuralSchema
 
 /** Whether a value is owned field by field, rather than as a whole. */
 function isGranular(value: unknown, schema: StructuralSchema | undefined): boolean {
-  if (isObject(value)) return schema?.['x-kubernetes-map-type'] !== 'atomic' && Object.keys(value).length > 0;
-  if (!Array.isArray(value) || value.length === 0) return false;
+  if (isObject(value)) return schema?.['x-kubernetes-map-type'] !== 'atomic';
+  if (!Array.isArray(value)) return false;
   return schema?.['x-kubernetes-list-type'] === 'map' || schema?.['x-kubernetes-list-type'] === 'set';
 }
 
@@ -50,14 +50,17 @@ export function elementKey(item: unknown, schema: StructuralSchema | undefined):
 /** Every field present in a value. */
 export function fieldsOf(value: unknown, schema: StructuralSchema | undefined): FieldSet {
   const set: FieldSet = {};
-  for (const [key, inner] of elementsOf(value, schema)) {
-    const fields: FieldSet = isGranular(inner.value, inner.schema) ? fieldsOf(inner.value, inner.schema) : {};
-    // maps and list entries themselves can be owned: that is what removes an entry when its last owner lets go
-    if (!isEmptySet(fields) && (key.startsWith('k:') || inner.schema?.additionalProperties !== undefined || Array.isArray(inner.value)))
-      fields['.'] = {};
-    set[key] = fields;
-  }
+  for (const [key, inner] of elementsOf(value, schema)) set[key] = fieldsUnder(key, inner);
   return set;
+}
+
+function fieldsUnder(key: string, { value, schema }: { value: unknown; schema: StructuralSchema | undefined }): FieldSet {
+  if (!isGranular(value, schema)) return {};
+  const fields = fieldsOf(value, schema);
+  // Maps and list entries themselves can be owned: that is what removes an entry when its last owner lets go. An empty value has nothing else;
+  // as a bare leaf it would stand for everything that others put below it.
+  if (isEmptySet(fields) || key.startsWith('k:') || schema?.additionalProperties !== undefined || Array.isArray(value)) fields['.'] = {};
+  return fields;
 }
 
 /** What differs between two values: fields set or changed, and fields that are gone. */
@@ -69,7 +72,7 @@ export function changedFields(old: unknown, next: unknown, schema: StructuralSch
   for (const [key, inner] of after) {
     const previous = before.get(key);
     if (previous === undefined) {
-      Object.assign(changed, wrap(key, inner));
+      changed[key] = fieldsUnder(key, inner);
       continue;
     }
     if (equal(previous.value, inner.value)) continue;
@@ -77,17 +80,10 @@ export function changedFields(old: unknown, next: unknown, schema: StructuralSch
       const deeper = changedFields(previous.value, inner.value, inner.schema);
       if (!isEmptySet(deeper.changed)) changed[key] = deeper.changed;
       if (!isEmptySet(deeper.removed)) removed[key] = deeper.removed;
-    } else Object.assign(changed, wrap(key, inner));
+    } else changed[key] = fieldsUnder(key, inner);
   }
-  for (const [key, inner] of before) if (!after.has(key)) Object.assign(removed, wrap(key, inner));
+  for (const [key, inner] of before) if (!after.has(key)) removed[key] = fieldsUnder(key, inner);
   return { changed, removed };
-}
-
-function wrap(key: string, inner: { value: unknown; schema: StructuralSchema | undefined }): FieldSet {
-  const fields: FieldSet = isGranular(inner.value, inner.schema) ? fieldsOf(inner.value, inner.schema) : {};
-  if (!isEmptySet(fields) && (key.startsWith('k:') || inner.schema?.additionalProperties !== undefined || Array.isArray(inner.value)))
-    fields['.'] = {};
-  return { [key]: fields };
 }
 
 export function union(a: FieldSet, b: FieldSet): FieldSet {
