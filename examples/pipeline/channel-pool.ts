@@ -20,10 +20,6 @@ interface Channel {
   retired: boolean;
 }
 
-export interface CallFailure extends Error {
-  readonly code: status;
-}
-
 /**
  * Several connections to one service, each replaced when it has reached its age: the new one is connected first, the old one is closed after its last call.
  * A service address chooses a pod per connection, so this is also what spreads load over new pods, and what moves traffic onto a path that appeared later.
