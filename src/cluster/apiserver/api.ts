@@ -44,6 +44,8 @@ export interface Services {
   readonly advertised: string;
 }
 
+/** What plain HTTP is passed on to. */
+const PROXIED = new Set(['/nodes', '/pods', '/services']);
 const STREAMING = new Set(['exec', 'attach', 'portforward']);
 
 /** The HTTP API, from request to response. */
@@ -270,7 +272,7 @@ export class Api {
   ): Promise<Response | undefined> {
     const { context, nodes, tokens } = this.#services;
     const key = resourceKey(type);
-    if (info.subresource === 'proxy' && (key === '/pods' || key === '/services')) return nodes.proxy(request, url, info);
+    if (info.subresource === 'proxy' && PROXIED.has(key)) return nodes.proxy(request, url, info);
     const entry = existing(context, type, info.namespace, info.name);
     if (key === '/pods' && STREAMING.has(info.subresource)) return nodes.stream(request, server, url, entry, info.subresource);
     if (key === '/pods' && info.subresource === 'log') {

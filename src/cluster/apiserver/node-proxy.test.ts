@@ -15,6 +15,7 @@ const node = Bun.serve<{ path: string }>({
       return new Response('no', { status: 401 });
     if (url.pathname.startsWith('/containerLogs/'))
       return url.pathname.endsWith('/waiting') ? new Response('container is waiting to start', { status: 400 }) : new Response('line\n');
+    if (url.pathname === '/stats/summary') return Response.json({ node: { nodeName: 'node1' }, pods: [] });
     if (url.pathname.startsWith('/app')) return new Response(`hello ${url.search}`, { status: 201, headers: { 'x-app': 'yes' } });
     const protocol = (request.headers.get('sec-websocket-protocol') ?? '').split(',')[0]!;
     self.upgrade(request, { data: { path: url.pathname }, headers: { 'sec-websocket-protocol': protocol } });
@@ -133,4 +134,34 @@ test('plain HTTP reaches the pod by number or name of its port', async () => {
     const response = await server.fetch('GET', `${PODS}/${name}/proxy/app/x?y=1`);
     expect([response.status, response.headers.get('x-app'), await response.text()]).toEqual([201, 'yes', 'hello ?y=1']);
   }
+});
+
+test('the statistics of a node come through nodes/proxy, for whoever may use that subresource', async () => {
+  const STATS = '/api/v1/nodes/node1/proxy/stats/summary';
+  for (const path of [STATS, STATS.replace('node1', `node1:${node.port}`)])
+    expect(await server.call('GET', path)).toMatchObject({ status: 200, body: { node: { nodeName: 'node1' } } });
+  expect((await server.call('GET', STATS.replace('node1', 'node1:22'))).status).toBe(400);
+  expect((await server.call('GET', STATS.replace('node1', 'other'))).status).toBe(404);
+
+  const asReader = { 'impersonate-user': 'reader' };
+  const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+  const allow = async (name: string, resource: string) => {
+    await server.call('POST', `${RBAC}/clusterroles`, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name },
+      rules: [{ apiGroups: [''], resources: [resource], verbs: ['get'] }],
+    });
+    await server.call('POST', `${RBAC}/clusterrolebindings`, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'reader' }],
+    });
+  };
+  await allow('nodes-only', 'nodes');
+  expect((await server.call('GET', STATS, undefined, asReader)).status).toBe(403);
+  await allow('nodes-proxy', 'nodes/proxy');
+  expect((await server.call('GET', STATS, undefined, asReader)).status).toBe(200);
 });

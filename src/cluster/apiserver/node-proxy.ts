@@ -44,6 +44,10 @@ export class NodeProxy {
   #nodeOf(pod: Pod): { hostname: string; port: number } {
     const name = pod.spec.nodeName ?? '';
     if (name === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
+    return this.#runtimeOf(name);
+  }
+
+  #runtimeOf(name: string): { hostname: string; port: number } {
     const node = this.#context.store.get('/nodes', '', name)?.object as unknown as Node | undefined;
     if (node === undefined) throw notFound({ group: '', plural: 'nodes' }, name);
     const hostname = node.status?.addresses?.find((address) => address.type === 'InternalIP')?.address;
@@ -116,16 +120,16 @@ export class NodeProxy {
     throw badRequest('the WebSocket upgrade failed');
   }
 
-  /** Plain HTTP to a pod, or to a ready endpoint of a service: `…/pods/[https:]name[:port]/proxy/…`. */
+  /** Plain HTTP to a node's runtime, a pod, or a ready endpoint of a service: `…/pods/[https:]name[:port]/proxy/…`. */
   async proxy(request: Request, url: URL, info: RequestInfo): Promise<Response> {
     const parts = info.name.split(':');
     const [scheme, name, port] = parts.length === 3 ? (parts as [string, string, string]) : ['http', parts[0]!, parts[1] ?? ''];
     if (scheme !== 'http' && scheme !== '')
       throw badRequest(`proxying to ${info.name}: only http is supported, use http:${name}:${port} or ${name}:${port}`);
-    const address =
-      info.resource === 'pods' ? this.#podAddress(info.namespace, name, port) : this.#serviceAddress(info.namespace, name, port);
+    const address = this.#addressOf(info, name, port);
     const headers = new Headers(request.headers);
     for (const header of HOP_HEADERS) headers.delete(header);
+    if (info.resource === 'nodes') headers.set('authorization', `Bearer ${this.#token()}`);
     try {
       const response = await fetch(`http://${address}/${info.rest}${url.search}`, {
         method: request.method,
@@ -140,6 +144,16 @@ export class NodeProxy {
     } catch (error) {
       throw unavailable(`error trying to reach service: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+
+  #addressOf(info: RequestInfo, name: string, port: string): string {
+    if (info.resource === 'pods') return this.#podAddress(info.namespace, name, port);
+    if (info.resource === 'services') return this.#serviceAddress(info.namespace, name, port);
+    const runtime = this.#runtimeOf(name);
+    // the request carries the nodes' token: it goes to the runtime and nowhere else
+    if (port !== '' && Number(port) !== runtime.port)
+      throw badRequest(`proxying to ${info.name}: only the node runtime's port ${runtime.port} is reachable, use ${name}`);
+    return `${runtime.hostname}:${runtime.port}`;
   }
 
   #podAddress(namespace: string, name: string, port: string): string {
