@@ -7,6 +7,8 @@ import { readJson, writeJson } from './files.ts';
 
 export const DEFAULT_CLUSTER = 'lateen';
 export const DEFAULT_PORT = 16443;
+/** The Kubernetes version whose API the cluster serves. */
+export const KUBERNETES_VERSION = { major: '1', minor: '34', gitVersion: 'v1.34.0-lateen' } as const;
 /** The kernel's limit on the path of a unix socket is 108 bytes with the final zero. */
 const MAX_SOCKET_PATH = 100;
 

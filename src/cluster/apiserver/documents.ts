@@ -1,3 +1,4 @@
+import { KUBERNETES_VERSION } from '../config.ts';
 import type { Context } from './context.ts';
 import { aggregated, coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { methodNotAllowed, noSuchPath, notAcceptable } from './errors.ts';
@@ -6,9 +7,7 @@ import { json } from './responses.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 
 const VERSION = {
-  major: '1',
-  minor: '32',
-  gitVersion: 'v1.32.0+lateen',
+  ...KUBERNETES_VERSION,
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '1970-01-01T00:00:00Z',

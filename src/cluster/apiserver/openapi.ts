@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { KUBERNETES_VERSION } from '../config.ts';
 import { subresourcesOf } from './discovery.ts';
 import { isObject, type JsonObject } from './json.ts';
 import { apiVersionOf, type ResourceType, type ResourceTypes } from './resources.ts';
@@ -73,7 +74,7 @@ export class OpenApi {
     }
     const document = JSON.stringify({
       openapi: '3.0.0',
-      info: { title: 'Lateen', version: 'v1.32.0' },
+      info: { title: 'Lateen', version: KUBERNETES_VERSION.gitVersion },
       paths,
       components: { schemas: components },
     });
@@ -135,7 +136,7 @@ export class OpenApi {
       Object.assign(definitions, document.components.schemas);
       Object.assign(paths, Object.fromEntries(Object.keys(document.paths).map((key) => [key, {}])));
     }
-    const text = JSON.stringify({ swagger: '2.0', info: { title: 'Lateen', version: 'v1.32.0' }, paths, definitions });
+    const text = JSON.stringify({ swagger: '2.0', info: { title: 'Lateen', version: KUBERNETES_VERSION.gitVersion }, paths, definitions });
     return text.replaceAll('#/components/schemas/', '#/definitions/');
   }
 }

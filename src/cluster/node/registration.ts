@@ -2,7 +2,7 @@
 import os from 'node:os';
 import { isAlreadyExists, isNotFound, type KubeClient } from '../../platform/kubernetes/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
-import { NETWORK } from '../config.ts';
+import { KUBERNETES_VERSION, NETWORK } from '../config.ts';
 import { messageOf } from '../error.ts';
 import {
   type Condition,
@@ -79,7 +79,7 @@ export function nodeObject(identity: NodeIdentity, previous: Node | undefined, n
         kernelVersion: os.release(),
         osImage: 'Lateen embedded node',
         containerRuntimeVersion: 'lateen://0.1.0',
-        kubeletVersion: 'v1.34.0-lateen',
+        kubeletVersion: KUBERNETES_VERSION.gitVersion,
         kubeProxyVersion: '',
         operatingSystem: 'linux',
         architecture: arch,
