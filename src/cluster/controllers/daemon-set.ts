@@ -13,6 +13,7 @@ import {
   ownerReference,
   readFresh,
 } from './context.ts';
+import { type DaemonLimits, type DaemonPod, daemonPlan } from './daemon-rollout.ts';
 import { matchesNode, tolerates } from './scheduler.ts';
 import { randomSuffix, scaledValue, selectorText, templateHash } from './selectors.ts';
 
@@ -66,36 +67,43 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
       (node.spec?.taints ?? []).every((taint) => taint.effect === 'PreferNoSchedule' || tolerates(model, taint)),
   );
   const byNode = Map.groupBy(owned, (pod) => pod.spec?.nodeName ?? '');
+  const podsOf = (node: Node): readonly Pod[] => byNode.get(node.metadata?.name ?? '') ?? [];
 
   if (set.metadata?.deletionTimestamp === undefined) {
-    for (const node of eligible) {
-      const here = byNode.get(node.metadata?.name ?? '') ?? [];
-      const ended = here.filter((pod) => !isActive(pod) && pod.metadata?.deletionTimestamp === undefined);
-      await Promise.all(ended.map((pod) => remove(context, pod)));
-      // The old pod has to be gone: two of one daemon on a node would fight over its ports.
-      if (here.length === ended.length) await client.create(PODS, podFor(set, hash, node.metadata?.name ?? ''));
-      const surplus = here.filter(isActive).slice(1);
-      await Promise.all(surplus.map((pod) => remove(context, pod)));
-    }
+    const isOver = (pod: Pod): boolean => !isActive(pod) && pod.metadata?.deletionTimestamp === undefined;
     const names = new Set(eligible.map((node) => node.metadata?.name));
-    for (const pod of owned) if (isActive(pod) && !names.has(pod.spec?.nodeName)) await remove(context, pod);
-    if (set.spec.updateStrategy?.type !== 'OnDelete') await exchange(context, set, hash, owned, eligible.length);
+    const misplaced = owned.filter((pod) => isActive(pod) && !names.has(pod.spec?.nodeName));
+    const { create, remove: outdated } = daemonPlan(
+      eligible.map((node) => ({
+        name: node.metadata?.name ?? '',
+        pods: podsOf(node)
+          .filter((pod) => !isOver(pod))
+          .map((pod) => ({ pod, ...stateOf(pod, set, hash) })),
+      })),
+      limitsOf(set, eligible.length),
+    );
+    const gone = [...eligible.flatMap(podsOf).filter(isOver), ...misplaced, ...outdated.map(({ pod }) => pod)];
+    await Promise.all(gone.map((pod) => remove(context, pod)));
+    await Promise.all(create.map((node) => client.create(PODS, podFor(set, hash, node))));
   }
-  return await writeStatus(context, set, hash, eligible, byNode);
+  return await writeStatus(context, set, hash, eligible.map(podsOf), owned);
 }
 
-/** Takes away old pods as long as no more than maxUnavailable nodes are without a ready one. */
-async function exchange(context: ControllerContext, set: DaemonSet, hash: string, owned: readonly Pod[], nodes: number): Promise<void> {
-  const outdated = owned.filter((pod) => isActive(pod) && pod.metadata?.labels?.[HASH_LABEL] !== hash);
-  if (outdated.length === 0) return;
-  const allowed = Math.max(1, scaledValue(set.spec?.updateStrategy?.rollingUpdate?.maxUnavailable, nodes, 1, 'up'));
-  const ready = owned.filter((pod) => isActive(pod) && isPodReady(pod)).length;
-  let room = Math.max(0, allowed - (nodes - ready));
-  for (const pod of outdated) {
-    const free = !isPodReady(pod);
-    if (!free && room-- <= 0) continue;
-    await remove(context, pod);
-  }
+function stateOf(pod: Pod, set: DaemonSet, hash: string): DaemonPod {
+  return {
+    current: pod.metadata?.labels?.[HASH_LABEL] === hash,
+    available: isPodAvailable(pod, set.spec?.minReadySeconds ?? 0, Date.now()),
+    leaving: !isActive(pod),
+  };
+}
+
+function limitsOf(set: DaemonSet, nodes: number): DaemonLimits | undefined {
+  const { type, rollingUpdate } = set.spec?.updateStrategy ?? {};
+  if (type === 'OnDelete') return undefined;
+  return {
+    maxSurge: scaledValue(rollingUpdate?.maxSurge, nodes, 0, 'up'),
+    maxUnavailable: scaledValue(rollingUpdate?.maxUnavailable, nodes, 1, 'up'),
+  };
 }
 
 async function remove(context: ControllerContext, pod: Pod): Promise<void> {
@@ -119,26 +127,28 @@ function podFor(set: DaemonSet, hash: string, node: string): Pod {
   };
 }
 
+/** `nodes`: the pods of every node that should run one. */
 async function writeStatus(
   context: ControllerContext,
   set: DaemonSet,
   hash: string,
-  eligible: readonly Node[],
-  byNode: ReadonlyMap<string, readonly Pod[]>,
+  nodes: readonly (readonly Pod[])[],
+  owned: readonly Pod[],
 ): Promise<number | undefined> {
   const now = Date.now();
   const minReady = set.spec?.minReadySeconds ?? 0;
-  const active = eligible.map((node) => (byNode.get(node.metadata?.name ?? '') ?? []).find(isActive)).filter((pod) => pod !== undefined);
-  const available = active.filter((pod) => isPodAvailable(pod, minReady, now));
-  const names = new Set(eligible.map((node) => node.metadata?.name ?? ''));
+  const active = nodes.map((pods) => pods.filter(isActive)).filter((pods) => pods.length > 0);
+  const available = active.filter((pods) => pods.some((pod) => isPodAvailable(pod, minReady, now)));
+  const placed = new Set(active.flat());
   const status = {
     currentNumberScheduled: active.length,
-    desiredNumberScheduled: eligible.length,
-    numberMisscheduled: [...byNode].filter(([node, pods]) => !names.has(node) && pods.some(isActive)).length,
-    numberReady: active.filter(isPodReady).length,
+    desiredNumberScheduled: nodes.length,
+    numberMisscheduled: new Set(owned.filter((pod) => isActive(pod) && !placed.has(pod)).map((pod) => pod.spec?.nodeName)).size,
+    numberReady: active.filter((pods) => pods.some(isPodReady)).length,
     numberAvailable: available.length,
-    numberUnavailable: eligible.length - available.length,
-    updatedNumberScheduled: active.filter((pod) => pod.metadata?.labels?.[HASH_LABEL] === hash).length,
+    numberUnavailable: nodes.length - available.length,
+    // a node where the old pod still runs beside the new one is not there yet
+    updatedNumberScheduled: active.filter((pods) => pods.every((pod) => pod.metadata?.labels?.[HASH_LABEL] === hash)).length,
     observedGeneration: set.metadata?.generation ?? 0,
   };
   const same =
@@ -150,5 +160,5 @@ async function writeStatus(
       { status },
       { namespace: set.metadata?.namespace ?? 'default' },
     );
-  return active.some((pod) => isPodReady(pod) && !available.includes(pod)) ? Math.max(200, minReady * 250) : undefined;
+  return active.flat().some((pod) => isPodReady(pod) && !isPodAvailable(pod, minReady, now)) ? Math.max(200, minReady * 250) : undefined;
 }
