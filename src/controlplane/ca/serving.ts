@@ -3,6 +3,8 @@ import type { Authority, LeafRequest } from './authority.ts';
 import { generateKeyPair, toPem } from './keys.ts';
 
 const SERVING_TTL_S = 24 * 3600;
+/** Half-open and slow clients may not pile up. */
+const HANDSHAKE_LIMIT_MS = 10_000;
 
 /** The names clients verify (`XDS_ADDRESS`, `CA_ADDRESS`, port-forwards). */
 export function servingNames(rootNamespace: string, clusterDomain: string, extra: readonly string[]): LeafRequest['names'] {
@@ -28,7 +30,7 @@ export class ServingCredentials extends grpc.ServerCredentials {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
-    super({});
+    super({ handshakeTimeout: HANDSHAKE_LIMIT_MS });
   }
 
   /** When half of its life is over the certificate should be replaced. */

@@ -109,7 +109,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
 
   #deny(end: ConnectionEnd): void {
     this.#over = true;
-    this.#pod.refused('inbound');
+    this.#pod.refused('inbound', end.reason);
     logEarlyDeny(this.#pod.context.access, 'inbound', this.#source, formatHostPort(this.#ip, this.#port), end.message);
     this.#socket.terminate();
     this.#pod.socketClosed('destination');

@@ -2,6 +2,7 @@
 import {
   authorize,
   type Connection,
+  type FailureReason,
   formatHostPort,
   type InboundRoute,
   inboundService,
@@ -15,7 +16,7 @@ import { Dial, type DialEvents, type DialFailure, type TcpSocket } from '../../p
 import { type ConnectRequest, ErrorCode, encodeProxyHeader, type HeaderList, parseConnectRequest } from '../../protocol/index.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { baggageHeader } from './context.ts';
-import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { type ConnectionEnd, type EndReason, endOf } from './end-reason.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
 import type { EnforcedConnection } from './pod-proxy.ts';
 import { TunnelBridge } from './tunnel-bridge.ts';
@@ -41,25 +42,26 @@ export class InboundStream implements EnforcedConnection, DialEvents {
   start(headers: HeaderList, endStream: boolean): void {
     const request = parseConnectRequest(headers);
     if (!request.ok) {
-      this.#refuse(request.error.status, request.error.reason);
+      const isConnect = headers.some(([name, value]) => name === ':method' && value === 'CONNECT');
+      this.#refuse(isConnect ? 'bad-authority' : 'bad-method', request.error.status, request.error.reason);
       return;
     }
     const { pod, destinationIp } = this.#tunnel;
     const local = pod.workload;
     if (local === undefined) {
-      this.#refuse(503, endOf('unknown-source', pod.describe()).message);
+      this.#refuse('unknown-source', 503, endOf('unknown-source', pod.describe()).message);
       return;
     }
     const { metrics, maxSockets } = pod.context;
     if (metrics.openSockets >= maxSockets) {
-      this.#refuse(503, endOf('too-many-connections', `${maxSockets} sockets`).message);
+      this.#refuse('too-many-connections', 503, endOf('too-many-connections', `${maxSockets} sockets`).message);
       return;
     }
     const { authority } = request.value;
     const host = authority.kind === 'ip' ? authority.address : authority.hostname;
     const route = resolveInbound(pod.context.registry, local, destinationIp, { host, port: authority.port });
     if (route.kind === 'failure') {
-      this.#refuse(route.status, route.message);
+      this.#refuse(route.reason, route.status, route.message);
       return;
     }
     this.#accept(local, request.value, route, formatHostPort(host, authority.port), endStream);
@@ -185,9 +187,9 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     record?.end(end);
   }
 
-  #refuse(status: number, message: string): void {
+  #refuse(reason: EndReason | FailureReason, status: number, message: string): void {
     this.#tunnel.refuse(this.#streamId, status);
-    this.#tunnel.pod.refused('inbound');
+    this.#tunnel.pod.refused('inbound', reason);
     const { source, destinationIp, pod } = this.#tunnel;
     logEarlyDeny(pod.context.access, 'inbound', source, formatHostPort(destinationIp, HBONE_PORT), message);
   }

@@ -4,7 +4,7 @@ import { type Deadline, deadlines, type SocketEvents, type TcpSocket } from '../
 import { ErrorCode, type HeaderList, type Http2CloseReason } from '../../protocol/index.ts';
 import { ALPN_H2 } from './certificate.ts';
 import { logEarlyDeny } from './connection-record.ts';
-import { endOf } from './end-reason.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
 import { peerSubjectAltName } from './hbone-client.ts';
 import { InboundStream } from './inbound-stream.ts';
 import type { PodProxy } from './pod-proxy.ts';
@@ -35,7 +35,7 @@ export class InboundHandshake implements SocketEvents, Deadline {
   onHandshake(socket: TcpSocket, succeeded: boolean, error: Error | null): void {
     if (this.#over) return;
     if (!succeeded || error !== null) {
-      this.#deny(endOf('tls-failure', error?.message ?? 'handshake failed').message);
+      this.#deny(endOf('tls-failure', error?.message ?? 'handshake failed'));
       return;
     }
     // Bun's types do not know this member of a TLS socket.
@@ -43,9 +43,9 @@ export class InboundHandshake implements SocketEvents, Deadline {
     const trustDomain = this.#pod.trustDomain;
     const identity = clientIdentity(identitiesFromSubjectAltName(peerSubjectAltName(socket)), trustDomain);
     if (identity === undefined) {
-      this.#deny(endOf('tls-failure', `identity verification error: peer has no identity of trust domain ${trustDomain}`).message);
+      this.#deny(endOf('tls-failure', `identity verification error: peer has no identity of trust domain ${trustDomain}`));
     } else if (alpnProtocol !== ALPN_H2) {
-      this.#deny(endOf('http2-handshake', 'the peer did not agree to ALPN h2').message);
+      this.#deny(endOf('http2-handshake', 'the peer did not agree to ALPN h2'));
     } else {
       this.#settle();
       const tunnel = new InboundTunnel(this.#pod, identity, this.#sourceIp, socket.remotePort, this.#destinationIp);
@@ -55,33 +55,33 @@ export class InboundHandshake implements SocketEvents, Deadline {
   }
 
   onDeadline(): void {
-    this.#deny(endOf('handshake-timeout').message);
+    this.#deny(endOf('handshake-timeout'));
   }
 
   onData(): void {}
   onDrain(): void {}
 
   onEnd(): void {
-    this.#deny(endOf('tls-failure', 'the peer closed the connection during the handshake').message);
+    this.#deny(endOf('tls-failure', 'the peer closed the connection during the handshake'));
   }
 
   onClose(error: Error | undefined): void {
     if (this.#over) return;
     this.#settle();
-    this.#log(endOf('tls-failure', error?.message ?? 'connection closed during the handshake').message);
+    this.#log(endOf('tls-failure', error?.message ?? 'connection closed during the handshake'));
     this.#pod.socketClosed('destination');
   }
 
-  #deny(message: string): void {
+  #deny(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#settle();
-    this.#log(message);
+    this.#log(end);
     this.#socket.terminate();
     this.#pod.socketClosed('destination');
   }
 
-  #log(message: string): void {
-    this.#pod.refused('inbound');
+  #log({ reason, message }: ConnectionEnd): void {
+    this.#pod.refused('inbound', reason);
     logEarlyDeny(this.#pod.context.access, 'inbound', this.#source, formatHostPort(this.#destinationIp, 15_008), message);
   }
 

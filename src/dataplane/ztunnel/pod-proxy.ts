@@ -5,6 +5,7 @@ import {
   type Connection,
   DEFAULT_TRUST_DOMAIN,
   type Decision,
+  type FailureReason,
   formatHostPort,
   formatIdentity,
   ILLEGAL_PORTS,
@@ -21,7 +22,7 @@ import type { WorkloadCertificate } from './certificate.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
-import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { type ConnectionEnd, type EndReason, endOf } from './end-reason.ts';
 import { ClientTunnel } from './hbone-client.ts';
 import { HbonePool, type PoolDestination } from './hbone-pool.ts';
 import { InboundPlain } from './inbound-plain.ts';
@@ -212,7 +213,7 @@ export class PodProxy {
     const { log } = this.context;
     const isOrderly = reason === 'graceful' || reason === 'peer-goaway' || reason === 'transport-closed';
     if (!isOrderly) {
-      this.refused('inbound');
+      this.refused('inbound', reason);
       log.warn('tunnel closed for a fault of the peer', { source: tunnel.source, identity: tunnel.identityUri, reason, detail });
     } else if (log.enabled('debug')) log.debug('tunnel closed', { source: tunnel.source, reason, detail });
   }
@@ -222,8 +223,8 @@ export class PodProxy {
   }
 
   /** Counts what was turned away before it was a connection. */
-  refused(direction: 'inbound' | 'outbound'): void {
-    this.context.refusals.labels({ direction }).inc();
+  refused(direction: 'inbound' | 'outbound', reason: EndReason | FailureReason | Http2CloseReason): void {
+    this.context.refusals.labels({ direction, reason }).inc();
   }
 
   get openConnections(): number {
@@ -298,7 +299,7 @@ export class PodProxy {
   #isFull(socket: TcpSocket, direction: 'inbound' | 'outbound'): boolean {
     const { metrics, maxSockets, access } = this.context;
     if (metrics.openSockets < maxSockets) return false;
-    this.refused(direction);
+    this.refused(direction, 'too-many-connections');
     const source = formatHostPort(plainAddress(socket.remoteAddress), socket.remotePort);
     const destination = formatHostPort(plainAddress(socket.localAddress), socket.localPort);
     logEarlyDeny(access, direction, source, destination, endOf('too-many-connections', `${maxSockets} sockets`).message);

@@ -53,7 +53,10 @@ export class NodeProxy {
       certificates,
       telemetry,
       metrics: new TrafficMetrics(telemetry),
-      refusals: telemetry.counter('lateen_refused', 'Connections and streams refused before they were ones (unstable)', ['direction']),
+      refusals: telemetry.counter('lateen_refused', 'Connections and streams refused before they were ones, by reason (unstable)', [
+        'direction',
+        'reason',
+      ]),
       logging,
       access: logging.logger('access'),
       log,

@@ -64,7 +64,7 @@ export function parseConnectRequest(headers: HeaderList): Result<ConnectRequest,
       if (parseTraceparent(value) !== undefined) extra.traceparent = value;
     } else if (name === NETWORK_HEADER) extra.network = value;
   }
-  if (method !== 'CONNECT') return refuse(`method ${JSON.stringify(method)} is not CONNECT`);
+  if (method !== 'CONNECT') return refuse(`expected method CONNECT, got ${method || 'none'}`);
   if (authorityText === undefined) return refuse('the request has no :authority');
   const authority = parseAuthority(authorityText);
   if (!authority.ok) return refuse(authority.error);

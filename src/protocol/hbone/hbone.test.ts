@@ -183,9 +183,9 @@ test('refuses other methods and missing or broken authorities with 400, and says
         [':method', 'GET'],
         [':authority', '10.0.0.1:80'],
       ],
-      'method "GET" is not CONNECT',
+      'expected method CONNECT, got GET',
     ],
-    [[], 'method "" is not CONNECT'],
+    [[], 'expected method CONNECT, got none'],
     [[[':method', 'CONNECT']], 'the request has no :authority'],
     [
       [
