@@ -1,11 +1,11 @@
 /** The cluster's DNS on UDP and TCP, in every node's own namespace. */
+
 import fs from 'node:fs';
 import * as packet from 'dns-packet';
-import type { Informer } from '../../../platform/kubernetes/index.ts';
+import type { EndpointSlice, Informer, Service } from '../../../platform/kubernetes/index.ts';
 import type { Logger } from '../../../platform/telemetry/index.ts';
 import { NETWORK } from '../../config.ts';
 import { messageOf } from '../../error.ts';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
 import { answer, type DnsData, type DnsRecord } from './records.ts';
 
 const PORT = 53;
@@ -14,15 +14,25 @@ const TTL_S = 5;
 const PLAIN_UDP_LIMIT = 512;
 const MAX_UDP = 4096;
 const MAX_TCP_PENDING = 64 * 1024;
+/** A client that says nothing for this long is gone. */
+const TCP_IDLE_S = 10;
+const MAX_TCP_CLIENTS = 256;
 const UPSTREAM_LIMIT_MS = 2_000;
 const SERVICE_LABEL = 'kubernetes.io/service-name';
+
+interface TcpClient {
+  buffer: Buffer;
+  /** Its questions are being answered. */
+  isBusy: boolean;
+}
 
 export class DnsServer {
   readonly #data: DnsData;
   readonly #log: Logger;
   readonly #upstreams: readonly string[];
   #udp: Bun.udp.Socket<'buffer'> | undefined;
-  #tcp: Bun.TCPSocketListener<{ buffer: Buffer }> | undefined;
+  #tcp: Bun.TCPSocketListener<TcpClient> | undefined;
+  #tcpClients = 0;
 
   constructor(services: Informer<Service>, slices: Informer<EndpointSlice>, log: Logger) {
     this.#log = log;
@@ -42,15 +52,25 @@ export class DnsServer {
         },
       },
     });
-    this.#tcp = Bun.listen<{ buffer: Buffer }>({
+    this.#tcp = Bun.listen<TcpClient>({
       hostname,
       port,
       socket: {
-        open(socket) {
-          socket.data = { buffer: Buffer.alloc(0) };
-          socket.timeout(30);
+        open: (socket) => {
+          socket.data = { buffer: Buffer.alloc(0), isBusy: false };
+          if (++this.#tcpClients > MAX_TCP_CLIENTS) socket.terminate();
+          else socket.timeout(TCP_IDLE_S);
         },
-        data: (socket, chunk) => void this.#tcpData(socket, chunk),
+        data: (socket, chunk) => {
+          socket.timeout(TCP_IDLE_S);
+          socket.data.buffer = Buffer.concat([socket.data.buffer, chunk]);
+          if (socket.data.buffer.length > MAX_TCP_PENDING) socket.terminate();
+          else if (!socket.data.isBusy) void this.#answerTcp(socket);
+        },
+        timeout: (socket) => socket.terminate(),
+        close: () => {
+          this.#tcpClients--;
+        },
       },
     });
   }
@@ -64,12 +84,14 @@ export class DnsServer {
     this.#tcp?.stop(true);
   }
 
-  async #tcpData(socket: Bun.Socket<{ buffer: Buffer }>, chunk: Buffer): Promise<void> {
-    let buffer = Buffer.concat([socket.data.buffer, chunk]);
-    while (buffer.length >= 2 && buffer.length >= 2 + buffer.readUInt16BE(0)) {
-      const length = buffer.readUInt16BE(0);
-      const query = Buffer.from(buffer.subarray(2, 2 + length));
-      buffer = buffer.subarray(2 + length);
+  /** One question after the other: answers come in the order of the questions. */
+  async #answerTcp(socket: Bun.Socket<TcpClient>): Promise<void> {
+    const client = socket.data;
+    client.isBusy = true;
+    while (client.buffer.length >= 2 && client.buffer.length >= 2 + client.buffer.readUInt16BE(0)) {
+      const length = client.buffer.readUInt16BE(0);
+      const query = client.buffer.subarray(2, 2 + length);
+      client.buffer = client.buffer.subarray(2 + length);
       const reply = await this.#respond(query, false);
       if (reply === undefined) {
         socket.end();
@@ -79,8 +101,7 @@ export class DnsServer {
       head.writeUInt16BE(reply.length);
       socket.write(Buffer.concat([head, reply]));
     }
-    if (buffer.length > MAX_TCP_PENDING) socket.end();
-    else socket.data.buffer = Buffer.from(buffer);
+    client.isBusy = false;
   }
 
   /** Undefined for what is not a question: nothing is sent back. */
