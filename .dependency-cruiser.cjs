@@ -31,7 +31,7 @@ module.exports = {
         from: { path: '^src/', pathNot: `^src/${room}/` },
         to: { path: `^src/${room}/`, pathNot: room === 'dataplane' ? '^src/dataplane/[^/]+/index[.]ts$' : `^src/${room}/index[.]ts$` },
       })),
-    ...['linux', 'net', 'kubernetes', 'telemetry'].map((part) => ({
+    ...['linux', 'net', 'kubernetes', 'telemetry', 'capture'].map((part) => ({
       name: `through-the-door-of-platform-${part}`,
       severity: 'error',
       from: { path: '^src/', pathNot: `^src/platform/${part}/` },

@@ -11,7 +11,7 @@ const programs: Readonly<Record<string, () => Promise<Program>>> = {
   'cluster supervise': async () => (await import('../cluster/index.ts')).runSupervisor,
   'cluster inner': async () => (await import('../cluster/index.ts')).runInnerSupervisor,
   capture: async () => {
-    const { runCapture } = await import('./capture/main.ts');
+    const { runCapture } = await import('./capture.ts');
     return () => runCapture(process.argv.slice(3));
   },
 };

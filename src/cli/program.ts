@@ -7,12 +7,7 @@ import { addObjectCommands } from './commands/objects.ts';
 import { addPodCommands } from './commands/pods.ts';
 import { EXIT, EXIT_MEANING } from './exit.ts';
 import { endQuietlyWithoutReader, printError } from './output.ts';
-
-/** The version, from package.json: the one place it stands. */
-export const readVersion = async (): Promise<string> => {
-  const found: { version: string } = await Bun.file(new URL('../../package.json', import.meta.url)).json();
-  return found.version;
-};
+import { readVersion } from './version.ts';
 
 /** Builds the command tree. Rooms are imported inside the actions, so one command never pays for another. */
 export const buildProgram = (version: string): Command => {

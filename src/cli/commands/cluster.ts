@@ -42,7 +42,7 @@ export const addClusterCommands = (root: Command): void => {
     .command('version')
     .description('print the version')
     .action(async () => {
-      const { readVersion } = await import('../program.ts');
+      const { readVersion } = await import('../version.ts');
       const { print } = await import('../output.ts');
       print(`lateen ${await readVersion()} (Bun ${Bun.version})`);
     });

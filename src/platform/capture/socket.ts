@@ -1,5 +1,5 @@
 import { dlopen, ptr } from 'bun:ffi';
-import { libc, SystemError } from '../../platform/linux/index.ts';
+import { libc, SystemError } from '../linux/index.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
-import { EXIT } from '../exit.ts';
-import { PacketSocket } from './socket.ts';
-import { Tally } from './tally.ts';
+import { PacketSocket, Tally } from '../platform/capture/index.ts';
+import { EXIT } from './exit.ts';
 
 const READ_MS = 5;
 const REPORT_MS = 100;
