@@ -18,9 +18,6 @@ export interface TunnelStream {
   onTunnelWritable(): void;
 }
 
-/** Why a tunnel ended, in words for the log. */
-export type TunnelClosed = (reason: Http2CloseReason, detail: string) => void;
-
 export abstract class Tunnel implements Http2Handler, Deadline {
   readonly http2: Http2Connection;
   readonly output: GatheringOutput;
