@@ -1,7 +1,7 @@
 /** Kubernetes events of this node's pods: repeated ones are counted, not repeated. */
 import crypto from 'node:crypto';
-import type { KubeClient } from '../platform/kubernetes/index.ts';
-import { EVENTS, type EventObject, type Pod, timestamp } from './kinds/index.ts';
+import { type Event, EventKind, type KubeClient, type Pod } from '../platform/kubernetes/index.ts';
+import { timestamp } from './conditions.ts';
 
 interface Known {
   readonly name: string;
@@ -36,14 +36,14 @@ export class EventRecorder {
       if (now - known.writtenAt < REPEAT_MS) return;
       known.writtenAt = now;
       void this.#client
-        .patch(EVENTS, known.name, { count: known.count, lastTimestamp: timestamp(now) }, { namespace })
+        .patch(EventKind, known.name, { count: known.count, lastTimestamp: timestamp(now) }, { namespace })
         .catch(() => this.#known.delete(key));
       return;
     }
     if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
     const eventName = `${name}.${crypto.randomBytes(8).toString('hex')}`;
     this.#known.set(key, { name: eventName, count: 1, writtenAt: now });
-    const event: EventObject = {
+    const event: Event = {
       metadata: { name: eventName, namespace },
       type,
       reason,
@@ -63,6 +63,6 @@ export class EventRecorder {
       reportingComponent: this.#component,
       reportingInstance: this.#host,
     };
-    void this.#client.create(EVENTS, event).catch(() => this.#known.delete(key));
+    void this.#client.create(EventKind, event).catch(() => this.#known.delete(key));
   }
 }

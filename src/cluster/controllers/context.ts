@@ -1,9 +1,16 @@
 /** What the controllers share. */
-import { type Informer, isNotFound, type KubeClient, type KubeObject, objectKey, type Resource } from '../../platform/kubernetes/index.ts';
+import {
+  type Informer,
+  isNotFound,
+  type KubeClient,
+  type KubeObject,
+  objectKey,
+  type Pod,
+  type Resource,
+} from '../../platform/kubernetes/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { messageOf } from '../error.ts';
 import type { EventRecorder } from '../events.ts';
-import type { Pod } from '../kinds/index.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface ControllerContext {

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Deployment, Node, Pod, ReplicaSet, Service } from '../kinds/index.ts';
+import type { Deployment, Node, Pod, ReplicaSet, Service } from '../../platform/kubernetes/index.ts';
 import { deploymentStatus } from './deployment-status.ts';
 import { desiredSlices } from './endpoint-slice.ts';
 import { choose } from './scheduler.ts';
@@ -87,6 +87,7 @@ test('endpoints carry readiness, termination, node and zone, and pods with other
 test('a deployment reports progress, completion and a missed deadline', () => {
   const set = (replicas: number, available: number): ReplicaSet => ({
     metadata: { name: 'd-1' },
+    spec: { selector: {}, template: { spec: { containers: [] } } },
     status: { replicas, readyReplicas: available, availableReplicas: available },
   });
   const deployment: Deployment = {

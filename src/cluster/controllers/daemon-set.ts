@@ -1,6 +1,5 @@
 /** DaemonSets: one pod on every node that fits, exchanged a few at a time when the template changes. */
-import { isNotFound } from '../../platform/kubernetes/index.ts';
-import { DAEMON_SETS, type DaemonSet, NODES, type Node, PODS, type Pod } from '../kinds/index.ts';
+import { type DaemonSet, DaemonSetKind, isNotFound, type Node, NodeKind, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -33,15 +32,15 @@ const TOLERATIONS = [
 }));
 
 export function startDaemonSets(context: ControllerContext): void {
-  const sets = context.informer(DAEMON_SETS);
+  const sets = context.informer(DaemonSetKind);
   const queue = controllerQueue(context, 'daemonset', (namespace, name) => reconcile(context, namespace, name));
   enqueueAll(sets, queue);
-  enqueueOwner(context.informer(PODS), 'DaemonSet', queue);
+  enqueueOwner(context.informer(PodKind), 'DaemonSet', queue);
   const all = (): void => {
     for (const set of sets.all()) queue.add(`${set.metadata?.namespace}/${set.metadata?.name}`);
   };
   const signature = (node: Node): string => JSON.stringify([node.spec?.taints, node.spec?.unschedulable, node.metadata?.labels]);
-  context.informer(NODES).addHandlers({
+  context.informer(NodeKind).addHandlers({
     onAdd: all,
     onDelete: all,
     onUpdate: (node, before) => {
@@ -52,11 +51,11 @@ export function startDaemonSets(context: ControllerContext): void {
 
 async function reconcile(context: ControllerContext, namespace: string, name: string): Promise<number | undefined> {
   const { client } = context;
-  const set = await readFresh(client, DAEMON_SETS, namespace, name);
+  const set = await readFresh(client, DaemonSetKind, namespace, name);
   if (set?.spec === undefined) return undefined;
   const [nodes, listed] = await Promise.all([
-    client.listAll(NODES),
-    client.listAll(PODS, { namespace, labelSelector: selectorText(set.spec.selector) }),
+    client.listAll(NodeKind),
+    client.listAll(PodKind, { namespace, labelSelector: selectorText(set.spec.selector) }),
   ]);
   const hash = templateHash(set.spec.template);
   const owned = listed.items.filter((pod) => isOwnedBy(pod, set));
@@ -84,7 +83,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
     );
     const gone = [...eligible.flatMap(podsOf).filter(isOver), ...misplaced, ...outdated.map(({ pod }) => pod)];
     await Promise.all(gone.map((pod) => remove(context, pod)));
-    await Promise.all(create.map((node) => client.create(PODS, podFor(set, hash, node))));
+    await Promise.all(create.map((node) => client.create(PodKind, podFor(set, hash, node))));
   }
   return await writeStatus(context, set, hash, eligible.map(podsOf), owned);
 }
@@ -108,7 +107,7 @@ function limitsOf(set: DaemonSet, nodes: number): DaemonLimits | undefined {
 
 async function remove(context: ControllerContext, pod: Pod): Promise<void> {
   const { name = '', namespace = 'default', uid = '' } = pod.metadata ?? {};
-  await context.client.delete(PODS, name, { namespace, preconditions: { uid } }).catch((error: unknown) => {
+  await context.client.delete(PodKind, name, { namespace, preconditions: { uid } }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
 }
@@ -155,7 +154,7 @@ async function writeStatus(
     (Object.keys(status) as (keyof typeof status)[]).every((key) => (set.status?.[key] ?? 0) === status[key]) && set.status !== undefined;
   if (!same)
     await context.client.patchStatus(
-      DAEMON_SETS,
+      DaemonSetKind,
       set.metadata?.name ?? '',
       { status },
       { namespace: set.metadata?.namespace ?? 'default' },

@@ -1,5 +1,6 @@
 /** The status `kubectl rollout status` and `kubectl get deployments` read. Pure. */
-import { type Condition, type Deployment, type ReplicaSet, timestamp } from '../kinds/index.ts';
+import type { Condition, Deployment, ReplicaSet } from '../../platform/kubernetes/index.ts';
+import { timestamp } from '../conditions.ts';
 import { scaledValue } from './selectors.ts';
 
 const DEFAULT_DEADLINE_S = 600;

@@ -1,6 +1,13 @@
 /** Deployments: one ReplicaSet per version of the template, exchanged step by step. */
-import { isAlreadyExists, isNotFound } from '../../platform/kubernetes/index.ts';
-import { DEPLOYMENTS, type Deployment, PODS, REPLICA_SETS, type ReplicaSet } from '../kinds/index.ts';
+import {
+  type Deployment,
+  DeploymentKind,
+  isAlreadyExists,
+  isNotFound,
+  PodKind,
+  type ReplicaSet,
+  ReplicaSetKind,
+} from '../../platform/kubernetes/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -25,15 +32,15 @@ const NOT_COPIED = ['kubectl.kubernetes.io/last-applied-configuration', REVISION
 
 export function startDeployments(context: ControllerContext): void {
   const queue = controllerQueue(context, 'deployment', (namespace, name) => reconcile(context, namespace, name));
-  enqueueAll(context.informer(DEPLOYMENTS), queue);
-  enqueueOwner(context.informer(REPLICA_SETS), 'Deployment', queue);
+  enqueueAll(context.informer(DeploymentKind), queue);
+  enqueueOwner(context.informer(ReplicaSetKind), 'Deployment', queue);
 }
 
 async function reconcile(context: ControllerContext, namespace: string, name: string): Promise<number | undefined> {
   const { client } = context;
-  const deployment = await readFresh(client, DEPLOYMENTS, namespace, name);
+  const deployment = await readFresh(client, DeploymentKind, namespace, name);
   if (deployment?.spec === undefined || deployment.metadata?.deletionTimestamp !== undefined) return undefined;
-  const listed = await client.listAll(REPLICA_SETS, { namespace, labelSelector: selectorText(deployment.spec.selector) });
+  const listed = await client.listAll(ReplicaSetKind, { namespace, labelSelector: selectorText(deployment.spec.selector) });
   const sets = listed.items.filter((set) => isOwnedBy(set, deployment));
   const hash = templateHash(deployment.spec.template);
   const old = sets.filter((set) => set.metadata?.labels?.[HASH_LABEL] !== hash).sort(byRevision);
@@ -45,13 +52,13 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
     if (current === undefined) current = await createSet(context, deployment, hash, revision);
     else if (revisionOf(current) < revision) current = await annotate(context, current, { [REVISION]: String(revision) });
     if (String(revisionOf(current)) !== deployment.metadata?.annotations?.[REVISION]) {
-      await client.patch(DEPLOYMENTS, name, { metadata: { annotations: { [REVISION]: String(revisionOf(current)) } } }, { namespace });
+      await client.patch(DeploymentKind, name, { metadata: { annotations: { [REVISION]: String(revisionOf(current)) } } }, { namespace });
     }
     await roll(context, deployment, current, old, replicas);
     await trimHistory(context, deployment, old);
   } else if (current !== undefined) await scale(context, deployment, current, Math.max(0, replicas - desired(old)));
 
-  const fresh = (await client.listAll(REPLICA_SETS, { namespace, labelSelector: selectorText(deployment.spec.selector) })).items.filter(
+  const fresh = (await client.listAll(ReplicaSetKind, { namespace, labelSelector: selectorText(deployment.spec.selector) })).items.filter(
     (set) => isOwnedBy(set, deployment),
   );
   const status = deploymentStatus(
@@ -61,7 +68,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
     Date.now(),
   );
   if (canonicalJson(status) !== canonicalJson(deployment.status ?? {}))
-    await client.patchStatus(DEPLOYMENTS, name, { status }, { namespace });
+    await client.patchStatus(DeploymentKind, name, { status }, { namespace });
   const progressing = status.conditions?.find(({ type }) => type === 'Progressing');
   return progressing?.reason === 'ReplicaSetUpdated' || progressing?.reason === 'NewReplicaSetCreated' ? 5_000 : undefined;
 }
@@ -101,7 +108,7 @@ async function roll(
 
 async function hasPods(context: ControllerContext, deployment: Deployment, sets: readonly ReplicaSet[]): Promise<boolean> {
   if (sets.length === 0) return false;
-  const pods = await context.client.listAll(PODS, {
+  const pods = await context.client.listAll(PodKind, {
     namespace: deployment.metadata?.namespace ?? 'default',
     labelSelector: selectorText(deployment.spec?.selector),
   });
@@ -137,16 +144,16 @@ async function createSet(context: ControllerContext, deployment: Deployment, has
     },
   };
   try {
-    return await context.client.create(REPLICA_SETS, set);
+    return await context.client.create(ReplicaSetKind, set);
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
-    return await context.client.get(REPLICA_SETS, set.metadata!.name!, { namespace });
+    return await context.client.get(ReplicaSetKind, set.metadata!.name!, { namespace });
   }
 }
 
 async function annotate(context: ControllerContext, set: ReplicaSet, annotations: Record<string, string>): Promise<ReplicaSet> {
   return await context.client.patch(
-    REPLICA_SETS,
+    ReplicaSetKind,
     set.metadata?.name ?? '',
     { metadata: { annotations } },
     { namespace: set.metadata?.namespace ?? 'default' },
@@ -156,7 +163,7 @@ async function annotate(context: ControllerContext, set: ReplicaSet, annotations
 async function scale(context: ControllerContext, deployment: Deployment, set: ReplicaSet, replicas: number): Promise<void> {
   if ((set.spec?.replicas ?? 0) === replicas) return;
   await context.client.patch(
-    REPLICA_SETS,
+    ReplicaSetKind,
     set.metadata?.name ?? '',
     { metadata: { annotations: ownAnnotations(deployment, deployment.spec?.replicas ?? 1) }, spec: { replicas } },
     { namespace: set.metadata?.namespace ?? 'default' },
@@ -168,7 +175,7 @@ async function trimHistory(context: ControllerContext, deployment: Deployment, o
   const idle = old.filter((set) => (set.spec?.replicas ?? 0) === 0 && (set.status?.replicas ?? 0) === 0);
   for (const set of idle.slice(0, Math.max(0, idle.length - limit))) {
     await context.client
-      .delete(REPLICA_SETS, set.metadata?.name ?? '', { namespace: set.metadata?.namespace ?? 'default' })
+      .delete(ReplicaSetKind, set.metadata?.name ?? '', { namespace: set.metadata?.namespace ?? 'default' })
       .catch((error: unknown) => {
         if (!isNotFound(error)) throw error;
       });

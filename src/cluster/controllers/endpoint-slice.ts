@@ -1,17 +1,18 @@
 /** EndpointSlices: which pods stand behind a Service, and in what condition. */
-import { isNotFound, objectKey } from '../../platform/kubernetes/index.ts';
 import {
-  ENDPOINT_SLICES,
   type Endpoint,
   type EndpointPort,
   type EndpointSlice,
-  NODES,
+  EndpointSliceKind,
+  isNotFound,
   type Node,
-  PODS,
+  NodeKind,
+  objectKey,
   type Pod,
-  SERVICES,
+  PodKind,
   type Service,
-} from '../kinds/index.ts';
+  ServiceKind,
+} from '../../platform/kubernetes/index.ts';
 import { type ControllerContext, controllerQueue, enqueueAll, isPodReady, ownerReference, readFresh } from './context.ts';
 import { canonicalJson, matchesSelector, randomSuffix } from './selectors.ts';
 
@@ -22,8 +23,8 @@ const MANAGER = 'endpointslice-controller.k8s.io';
 const MAX_ENDPOINTS = 100;
 
 export interface DesiredSlice {
-  readonly ports: readonly EndpointPort[];
-  readonly endpoints: readonly Endpoint[];
+  readonly ports: EndpointPort[];
+  readonly endpoints: Endpoint[];
 }
 
 /** Pods whose named ports have different numbers go into different slices. */
@@ -85,13 +86,13 @@ function endpoint(service: Service, pod: Pod, zoneOf: (node: string) => string |
 }
 
 export function startEndpointSlices(context: ControllerContext): void {
-  const services = context.informer(SERVICES);
-  const pods = context.informer(PODS);
-  const nodes = context.informer(NODES);
-  const slices = context.informer(ENDPOINT_SLICES);
+  const services = context.informer(ServiceKind);
+  const pods = context.informer(PodKind);
+  const nodes = context.informer(NodeKind);
+  const slices = context.informer(EndpointSliceKind);
   const queue = controllerQueue(context, 'endpointslice', async (namespace, name) => {
     await Promise.all([pods.synced, nodes.synced, services.synced]);
-    const service = await readFresh(context.client, SERVICES, namespace, name);
+    const service = await readFresh(context.client, ServiceKind, namespace, name);
     const selector = service?.spec?.selector;
     if (
       service === undefined ||
@@ -102,7 +103,7 @@ export function startEndpointSlices(context: ControllerContext): void {
       return undefined;
     const chosen = [...pods.inNamespace(namespace)].filter((pod) => matchesSelector({ matchLabels: selector }, pod.metadata?.labels));
     const wanted = desiredSlices(service, chosen, (node) => nodes.get('', node)?.metadata?.labels?.['topology.kubernetes.io/zone']);
-    const listed = await context.client.listAll(ENDPOINT_SLICES, {
+    const listed = await context.client.listAll(EndpointSliceKind, {
       namespace,
       labelSelector: `${SERVICE_LABEL}=${name},${MANAGED_BY}=${MANAGER}`,
     });
@@ -151,7 +152,7 @@ async function write(
     );
     const reuse = at < 0 ? undefined : free.splice(at, 1)[0];
     if (reuse === undefined) {
-      await client.create(ENDPOINT_SLICES, {
+      await client.create(EndpointSliceKind, {
         metadata: {
           name: `${name}-${randomSuffix()}`,
           namespace,
@@ -163,11 +164,11 @@ async function write(
         ports: slice.ports,
       });
     } else if (canonicalJson([reuse.ports ?? [], reuse.endpoints ?? []]) !== canonicalJson([slice.ports, slice.endpoints])) {
-      await client.update(ENDPOINT_SLICES, { ...reuse, endpoints: slice.endpoints, ports: slice.ports });
+      await client.update(EndpointSliceKind, { ...reuse, endpoints: slice.endpoints, ports: slice.ports });
     }
   }
   for (const slice of free) {
-    await client.delete(ENDPOINT_SLICES, slice.metadata?.name ?? '', { namespace }).catch((error: unknown) => {
+    await client.delete(EndpointSliceKind, slice.metadata?.name ?? '', { namespace }).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
     });
   }

@@ -1,11 +1,10 @@
 /** The controllers of the embedded cluster, all in one process. */
-import { Informer, KubeClient, type KubeObject, type Resource } from '../../platform/kubernetes/index.ts';
+import { Informer, KubeClient, type KubeObject, NodeKind, type Resource } from '../../platform/kubernetes/index.ts';
 import { processLogging } from '../../platform/telemetry/index.ts';
 import { insideConfig, keysWritten } from '../client-config.ts';
 import { clusterName, clusterPaths, readConfig } from '../config.ts';
 import { messageOf } from '../error.ts';
 import { EventRecorder } from '../events.ts';
-import { NODES } from '../kinds/index.ts';
 import type { ControllerContext } from './context.ts';
 import { startDaemonSets } from './daemon-set.ts';
 import { startDeployments } from './deployment.ts';
@@ -65,8 +64,8 @@ export async function runControllers(env: NodeJS.ProcessEnv): Promise<number> {
 
 /** A cluster kept over a `down` may come back with fewer nodes. */
 async function dropFormerNodes(client: KubeClient, count: number): Promise<void> {
-  for (const node of (await client.listAll(NODES)).items) {
+  for (const node of (await client.listAll(NodeKind)).items) {
     const index = Number(/^node(\d+)$/.exec(node.metadata?.name ?? '')?.[1]);
-    if (Number.isInteger(index) && index > count) await client.delete(NODES, node.metadata?.name ?? '');
+    if (Number.isInteger(index) && index > count) await client.delete(NodeKind, node.metadata?.name ?? '');
   }
 }

@@ -1,7 +1,7 @@
 /** Jobs: pods that have to end well a number of times. */
+import { isNotFound, type Job, JobKind, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
+import { timestamp } from '../conditions.ts';
 
-import { isNotFound } from '../../platform/kubernetes/index.ts';
-import { JOBS, type Job, PODS, type Pod, timestamp } from '../kinds/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -21,17 +21,17 @@ const NAME_LABEL = 'batch.kubernetes.io/job-name';
 
 export function startJobs(context: ControllerContext): void {
   const queue = controllerQueue(context, 'job', (namespace, name) => reconcile(context, namespace, name));
-  enqueueAll(context.informer(JOBS), queue);
-  enqueueOwner(context.informer(PODS), 'Job', queue);
+  enqueueAll(context.informer(JobKind), queue);
+  enqueueOwner(context.informer(PodKind), 'Job', queue);
 }
 
 async function reconcile(context: ControllerContext, namespace: string, name: string): Promise<number | undefined> {
   const { client } = context;
-  const job = await readFresh(client, JOBS, namespace, name);
+  const job = await readFresh(client, JobKind, namespace, name);
   if (job?.spec === undefined || job.metadata?.deletionTimestamp !== undefined) return undefined;
   const over = job.status?.conditions?.find(({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True');
   if (over !== undefined) return await expire(context, job, over.lastTransitionTime);
-  const listed = await client.listAll(PODS, { namespace, labelSelector: `${UID_LABEL}=${job.metadata?.uid}` });
+  const listed = await client.listAll(PodKind, { namespace, labelSelector: `${UID_LABEL}=${job.metadata?.uid}` });
   const pods = listed.items.filter((pod) => isOwnedBy(pod, job));
   const succeeded = pods.filter(({ status }) => status?.phase === 'Succeeded').length;
   const failed = pods.filter(({ status }) => status?.phase === 'Failed').length;
@@ -49,7 +49,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
   if (isOver || suspend === true) await Promise.all(active.map((pod) => remove(context, pod)));
   else {
     const missing = Math.min(parallelism, completions - succeeded) - active.length;
-    for (let made = 0; made < missing; made++) active.push(await client.create(PODS, podFrom(job)));
+    for (let made = 0; made < missing; made++) active.push(await client.create(PodKind, podFrom(job)));
   }
   const status: NonNullable<Job['status']> = {
     active: isOver ? 0 : active.length,
@@ -60,7 +60,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
     ...(conditions.some(({ type }) => type === 'Complete') && { completionTime: now }),
     ...(conditions.length > 0 && { conditions }),
   };
-  if (canonicalJson(status) !== canonicalJson(job.status ?? {})) await client.patchStatus(JOBS, name, { status }, { namespace });
+  if (canonicalJson(status) !== canonicalJson(job.status ?? {})) await client.patchStatus(JobKind, name, { status }, { namespace });
   return undefined;
 }
 
@@ -69,7 +69,7 @@ async function expire(context: ControllerContext, job: Job, endedAt: string | un
   if (ttl === undefined) return undefined;
   const left = Date.parse(endedAt ?? '') + ttl * 1000 - Date.now();
   if (left > 0) return left;
-  await context.client.delete(JOBS, job.metadata?.name ?? '', {
+  await context.client.delete(JobKind, job.metadata?.name ?? '', {
     namespace: job.metadata?.namespace ?? 'default',
     propagationPolicy: 'Background',
   });
@@ -78,7 +78,7 @@ async function expire(context: ControllerContext, job: Job, endedAt: string | un
 
 async function remove(context: ControllerContext, pod: Pod): Promise<void> {
   await context.client
-    .delete(PODS, pod.metadata?.name ?? '', { namespace: pod.metadata?.namespace ?? 'default' })
+    .delete(PodKind, pod.metadata?.name ?? '', { namespace: pod.metadata?.namespace ?? 'default' })
     .catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
     });

@@ -1,7 +1,7 @@
 /** Nodes whose heartbeat stops become NotReady, and so do their pods; pods of nodes that are gone are removed. */
-import { isNotFound, objectKey } from '../../platform/kubernetes/index.ts';
+import { isNotFound, LeaseKind, type Node, NodeKind, objectKey, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
+import { isConditionTrue, LEASE_NAMESPACE, timestamp } from '../conditions.ts';
 import { messageOf } from '../error.ts';
-import { isConditionTrue, LEASE_NAMESPACE, LEASES, NODES, type Node, PODS, type Pod, timestamp } from '../kinds/index.ts';
 import type { ControllerContext } from './context.ts';
 
 const CHECK_MS = 2_000;
@@ -11,9 +11,9 @@ export const GRACE_MS = 15_000;
 const ORPHAN_MS = 20_000;
 
 export function startNodeLifecycle(context: ControllerContext): void {
-  const nodes = context.informer(NODES);
-  const leases = context.informer(LEASES);
-  const pods = context.informer(PODS);
+  const nodes = context.informer(NodeKind);
+  const leases = context.informer(LeaseKind);
+  const pods = context.informer(PodKind);
   /** When this process saw the lease change: clocks and outages of the API server do not matter. */
   const seen = new Map<string, { readonly renewTime: string; readonly at: number }>();
   const orphanSince = new Map<string, number>();
@@ -60,14 +60,19 @@ async function markLost(context: ControllerContext, node: Node, pods: Iterable<P
     message: 'The node runtime stopped posting node status.',
     lastTransitionTime: condition.status === 'Unknown' ? condition.lastTransitionTime : at,
   }));
-  await context.client.patchStatus(NODES, name, { status: { conditions } });
+  await context.client.patchStatus(NodeKind, name, { status: { conditions } });
   for (const pod of pods) {
     if (pod.spec?.nodeName !== name || !isConditionTrue(pod.status?.conditions, 'Ready')) continue;
     const changed = (pod.status?.conditions ?? []).map((condition) =>
       condition.type === 'Ready' ? { ...condition, status: 'False', reason: 'NodeNotReady', lastTransitionTime: at } : condition,
     );
     await context.client
-      .patchStatus(PODS, pod.metadata?.name ?? '', { status: { conditions: changed } }, { namespace: pod.metadata?.namespace ?? 'default' })
+      .patchStatus(
+        PodKind,
+        pod.metadata?.name ?? '',
+        { status: { conditions: changed } },
+        { namespace: pod.metadata?.namespace ?? 'default' },
+      )
       .catch((error: unknown) => {
         if (!isNotFound(error)) throw error;
       });
@@ -92,7 +97,7 @@ async function removeOrphans(
     if (now - first < ORPHAN_MS) continue;
     context.log.info('pod of a node that is gone removed', { pod: objectKey(pod), node });
     await context.client
-      .delete(PODS, pod.metadata?.name ?? '', {
+      .delete(PodKind, pod.metadata?.name ?? '', {
         namespace: pod.metadata?.namespace ?? 'default',
         gracePeriodSeconds: 0,
         preconditions: { uid },

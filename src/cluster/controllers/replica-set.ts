@@ -1,6 +1,5 @@
 /** ReplicaSets: as many pods as asked for. */
-import { isNotFound } from '../../platform/kubernetes/index.ts';
-import { PODS, type Pod, REPLICA_SETS, type ReplicaSet } from '../kinds/index.ts';
+import { isNotFound, type Pod, PodKind, type ReplicaSet, ReplicaSetKind } from '../../platform/kubernetes/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -20,22 +19,22 @@ const BURST = 100;
 
 export function startReplicaSets(context: ControllerContext): void {
   const queue = controllerQueue(context, 'replicaset', (namespace, name) => reconcile(context, namespace, name));
-  enqueueAll(context.informer(REPLICA_SETS), queue);
-  enqueueOwner(context.informer(PODS), 'ReplicaSet', queue);
+  enqueueAll(context.informer(ReplicaSetKind), queue);
+  enqueueOwner(context.informer(PodKind), 'ReplicaSet', queue);
 }
 
 async function reconcile(context: ControllerContext, namespace: string, name: string): Promise<number | undefined> {
   const { client } = context;
   // Read fresh, not from the watch: acting on an old list would make pods twice.
-  const set = await readFresh(client, REPLICA_SETS, namespace, name);
+  const set = await readFresh(client, ReplicaSetKind, namespace, name);
   if (set?.spec === undefined) return undefined;
-  const listed = await client.listAll(PODS, { namespace, labelSelector: selectorText(set.spec.selector) });
+  const listed = await client.listAll(PodKind, { namespace, labelSelector: selectorText(set.spec.selector) });
   const owned = listed.items.filter((pod) => isOwnedBy(pod, set) && isActive(pod));
   const wanted = set.spec.replicas ?? 1;
   if (set.metadata?.deletionTimestamp === undefined) {
     if (owned.length < wanted) {
       const count = Math.min(BURST, wanted - owned.length);
-      const made = await Promise.all(Array.from({ length: count }, () => client.create(PODS, podFrom(set), { namespace })));
+      const made = await Promise.all(Array.from({ length: count }, () => client.create(PodKind, podFrom(set), { namespace })));
       for (const pod of made) context.events.pod(pod, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata?.name}`);
       owned.push(...made);
     } else if (owned.length > wanted) {
@@ -43,7 +42,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
       await Promise.all(
         surplus.map((pod) =>
           client
-            .delete(PODS, pod.metadata?.name ?? '', { namespace, preconditions: { uid: pod.metadata?.uid ?? '' } })
+            .delete(PodKind, pod.metadata?.name ?? '', { namespace, preconditions: { uid: pod.metadata?.uid ?? '' } })
             .catch((error: unknown) => {
               if (!isNotFound(error)) throw error;
             }),
@@ -94,7 +93,7 @@ async function writeStatus(context: ControllerContext, set: ReplicaSet, pods: re
   const same = (Object.keys(status) as (keyof typeof status)[]).every((key) => (before?.[key] ?? 0) === status[key]);
   if (!same)
     await context.client.patchStatus(
-      REPLICA_SETS,
+      ReplicaSetKind,
       set.metadata?.name ?? '',
       { status },
       { namespace: set.metadata?.namespace ?? 'default' },

@@ -1,6 +1,6 @@
 /** Gives each pod a node: only nodes that fit, then the one with the fewest pods of the same owner, then the emptiest. */
-import { isConflict, isNotFound, objectKey } from '../../platform/kubernetes/index.ts';
-import { isConditionTrue, NODES, type Node, PODS, type Pod, timestamp } from '../kinds/index.ts';
+import { isConflict, isNotFound, type Node, NodeKind, objectKey, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
+import { isConditionTrue, timestamp } from '../conditions.ts';
 import { type ControllerContext, controllerOf, controllerQueue, isActive, readFresh } from './context.ts';
 import { matchesExpression } from './selectors.ts';
 
@@ -66,8 +66,8 @@ export function tolerates(pod: Pod, taint: { readonly key: string; readonly valu
 }
 
 export function startScheduler(context: ControllerContext): void {
-  const pods = context.informer(PODS);
-  const nodes = context.informer(NODES);
+  const pods = context.informer(PodKind);
+  const nodes = context.informer(NodeKind);
   const assumed = new Map<string, { readonly node: string; readonly at: number }>();
   const waiting = (pod: Pod): boolean =>
     (pod.spec?.nodeName ?? '') === '' && isActive(pod) && (pod.spec?.schedulerName ?? 'default-scheduler') === 'default-scheduler';
@@ -76,7 +76,7 @@ export function startScheduler(context: ControllerContext): void {
     context,
     'scheduler',
     async (namespace, name) => {
-      const pod = await readFresh(context.client, PODS, namespace, name);
+      const pod = await readFresh(context.client, PodKind, namespace, name);
       if (pod === undefined || !waiting(pod)) return undefined;
       await Promise.all([pods.synced, nodes.synced]);
       const now = Date.now();
@@ -118,7 +118,7 @@ export function startScheduler(context: ControllerContext): void {
 async function bind(context: ControllerContext, pod: Pod, node: string): Promise<void> {
   const { name = '', namespace = 'default', uid } = pod.metadata ?? {};
   try {
-    await context.client.raw(`${context.client.path(PODS, { namespace, name })}/binding`, {
+    await context.client.raw(`${context.client.path(PodKind, { namespace, name })}/binding`, {
       method: 'POST',
       body: {
         apiVersion: 'v1',
@@ -139,7 +139,7 @@ async function markUnschedulable(context: ControllerContext, pod: Pod, message: 
   const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime: timestamp(Date.now()) };
   const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== 'PodScheduled');
   await context.client.patchStatus(
-    PODS,
+    PodKind,
     pod.metadata?.name ?? '',
     { status: { phase: 'Pending', conditions: [...others, condition] } },
     { namespace: pod.metadata?.namespace ?? 'default' },

@@ -1,6 +1,6 @@
 /** Label selectors, percentages and template hashes. */
 import { createHash } from 'node:crypto';
-import type { IntOrString, LabelSelector, PodTemplate } from '../kinds/index.ts';
+import type { IntOrString, LabelSelector, PodTemplateSpec } from '../../platform/kubernetes/index.ts';
 
 export function matchesSelector(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> | undefined): boolean {
   for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) if (labels?.[key] !== value) return false;
@@ -68,7 +68,7 @@ export function canonicalJson(value: unknown): string {
 /** Letters and digits Kubernetes uses in generated names: no vowels, nothing that is easily confused. */
 const SAFE = 'bcdfghjklmnpqrstvwxz2456789';
 
-export function templateHash(template: PodTemplate): string {
+export function templateHash(template: PodTemplateSpec): string {
   const digest = createHash('sha256').update(canonicalJson(template)).digest();
   return [...digest.subarray(0, 10)].map((byte) => SAFE[byte % SAFE.length]).join('');
 }

@@ -1,6 +1,6 @@
 /** What is known about one container of a pod, across its runs; kept in the pod's state file. */
-import type { Container, ContainerState, ContainerStatus, Pod, Terminated } from '../kinds/index.ts';
-import { timestamp } from '../kinds/index.ts';
+import type { Container, ContainerState, ContainerStatus, Pod, Terminated } from '../../platform/kubernetes/index.ts';
+import { timestamp } from '../conditions.ts';
 
 export interface ContainerRecord {
   readonly name: string;
@@ -26,12 +26,15 @@ export function newRecord(name: string, pod?: Pod): ContainerRecord {
   const known = [...(pod?.status?.containerStatuses ?? []), ...(pod?.status?.initContainerStatuses ?? [])].find(
     (status) => status.name === name,
   );
-  const hadRun = known !== undefined && !('waiting' in known.state && known.restartCount === 0 && known.lastState.terminated === undefined);
+  const hadRun =
+    known !== undefined && !(known.state?.waiting !== undefined && known.restartCount === 0 && known.lastState?.terminated === undefined);
   const last: Terminated | undefined = !hadRun
     ? undefined
-    : 'terminated' in known.state
-      ? known.state.terminated
-      : { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'The container could not be located when the node runtime started' };
+    : (known.state?.terminated ?? {
+        exitCode: 137,
+        reason: 'ContainerStatusUnknown',
+        message: 'The container could not be located when the node runtime started',
+      });
   return {
     name,
     attempt: -1,

@@ -1,7 +1,8 @@
 /** One container of a pod: its current run, its probes, and what they make of its record. */
 import path from 'node:path';
+import type { Container, LifecycleHandler, Pod } from '../../platform/kubernetes/index.ts';
+import { timestamp } from '../conditions.ts';
 import { messageOf } from '../error.ts';
-import { type Container, type LifecycleHandler, type Pod, timestamp } from '../kinds/index.ts';
 import { isRunning, type ProcessRef } from '../processes.ts';
 import { delayAfter } from '../supervisor/backoff.ts';
 import { ContainerProcess, type Exit } from './container-process.ts';

@@ -1,9 +1,9 @@
 /** Turns a container's spec into what is needed to start it. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { Container, Pod } from '../../platform/kubernetes/index.ts';
 import { NETWORK } from '../config.ts';
 import { readText } from '../files.ts';
-import type { Container, Pod } from '../kinds/index.ts';
 import type { StartRequest } from './container-process.ts';
 import type { Mount } from './container-script.ts';
 import { containerEnvironment, expand, type PodFacts } from './environment.ts';
@@ -123,7 +123,7 @@ export function resolvConf(pod: Pod, host: string): string {
   }
   nameservers.push(...(dnsConfig?.nameservers ?? []));
   searches.push(...(dnsConfig?.searches ?? []));
-  for (const { name, value } of dnsConfig?.options ?? []) {
+  for (const { name = '', value } of dnsConfig?.options ?? []) {
     const text = value === undefined ? name : `${name}:${value}`;
     const same = options.findIndex((option) => option.split(':')[0] === name);
     if (same >= 0) options[same] = text;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Pod } from '../kinds/index.ts';
+import type { Pod } from '../../platform/kubernetes/index.ts';
 import { ConfigError, containerEnvironment, expand, fieldValue, type Lookup, quantity } from './environment.ts';
 
 const pod: Pod = {
@@ -8,8 +8,8 @@ const pod: Pod = {
 };
 const facts = { podIP: '10.244.1.2', hostIP: '10.240.0.11', nodeName: 'node1' };
 const lookup: Lookup = {
-  configMap: (namespace, name) => (namespace === 'n' && name === 'cfg' ? { data: { a: '1', b: '2' } } : undefined),
-  secret: (_, name) => (name === 'sec' ? { data: { key: Buffer.from('s3').toString('base64') } } : undefined),
+  configMap: (namespace, name) => (namespace === 'n' && name === 'cfg' ? { metadata: {}, data: { a: '1', b: '2' } } : undefined),
+  secret: (_, name) => (name === 'sec' ? { metadata: {}, data: { key: Buffer.from('s3').toString('base64') } } : undefined),
 };
 const resolve = (container: Parameters<typeof containerEnvironment>[1]) =>
   containerEnvironment(pod, container, facts, lookup, { BASE: 'base' });

@@ -1,5 +1,5 @@
 /** A container's environment: values, references, and `$(NAME)` expansion. */
-import type { ConfigMap, Container, Pod, Secret } from '../kinds/index.ts';
+import type { ConfigMap, Container, Pod, Secret } from '../../platform/kubernetes/index.ts';
 
 export interface Lookup {
   configMap(namespace: string, name: string): ConfigMap | undefined;
@@ -118,7 +118,7 @@ function resourceValue(pod: Pod, containerName: string, resource: string): strin
   const container = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].find(({ name }) => name === containerName);
   const [kind, name] = resource.split('.');
   const list = kind === 'requests' ? container?.resources?.requests : container?.resources?.limits;
-  return quantity(list?.[name ?? ''] ?? '0', name === 'cpu');
+  return quantity(String(list?.[name ?? ''] ?? '0'), name === 'cpu');
 }
 
 /** Whole units, rounded up: cores for cpu, bytes otherwise. */

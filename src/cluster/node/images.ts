@@ -1,6 +1,6 @@
 /** Which program of this machine stands for an image. Nothing is pulled: an image nobody named is refused with the remedy. */
 import path from 'node:path';
-import type { Container } from '../kinds/index.ts';
+import type { Container } from '../../platform/kubernetes/index.ts';
 import { INSTALL_DIR, LAUNCHER } from '../program.ts';
 
 export type ImageResolution =

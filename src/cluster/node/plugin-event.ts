@@ -1,8 +1,8 @@
 /** The mesh's node agent is told of a new pod before any of its containers runs, as a chained CNI plugin would. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { Pod } from '../../platform/kubernetes/index.ts';
 import { messageOf } from '../error.ts';
-import type { Pod } from '../kinds/index.ts';
 
 const SOCKET = 'var/run/istio-cni/pluginevent.sock';
 const LIMIT_MS = 30_000;

@@ -1,8 +1,7 @@
 /** The pods of this node: one worker each, fed by the watch and by what was running before a restart. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Informer } from '../../platform/kubernetes/index.ts';
-import type { Pod } from '../kinds/index.ts';
+import type { Informer, Pod } from '../../platform/kubernetes/index.ts';
 import type { NodeContext } from './node-context.ts';
 import { podStateFile } from './pod-state.ts';
 import { PodWorker } from './pod-worker.ts';

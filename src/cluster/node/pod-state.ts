@@ -1,7 +1,7 @@
 /** A pod's state file: enough to take the pod over after a restart of the node runtime, API server or no API server. */
 import path from 'node:path';
+import type { Pod } from '../../platform/kubernetes/index.ts';
 import { readJson, writeJson } from '../files.ts';
-import type { Pod } from '../kinds/index.ts';
 import type { ProcessRef } from '../processes.ts';
 import type { ContainerRecord } from './container-record.ts';
 

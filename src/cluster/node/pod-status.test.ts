@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Pod, PodSpec } from '../kinds/index.ts';
+import type { Pod, PodSpec } from '../../platform/kubernetes/index.ts';
 import { type ContainerRecord, newRecord, terminatedState } from './container-record.ts';
 import { podPhase, podStatus, restarts } from './pod-status.ts';
 

@@ -1,5 +1,6 @@
 /** The pod's status as `kubectl get pods` and the controllers read it, from what is known about its containers. */
-import { type Condition, type Pod, type PodStatus, timestamp, withTransitionTimes } from '../kinds/index.ts';
+import type { Condition, Pod, PodStatus } from '../../platform/kubernetes/index.ts';
+import { timestamp, withTransitionTimes } from '../conditions.ts';
 import { type ContainerRecord, containerStatus } from './container-record.ts';
 
 export interface PodFactsForStatus {

@@ -1,8 +1,9 @@
 /** Brings one pod to what its spec says and keeps it there, until the pod ends or is deleted. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { Container, Pod } from '../../platform/kubernetes/index.ts';
+import { isConditionTrue } from '../conditions.ts';
 import { messageOf } from '../error.ts';
-import { type Container, isConditionTrue, type Pod } from '../kinds/index.ts';
 import { isRunning, type ProcessRef, signalProcess } from '../processes.ts';
 import { delayAfter } from '../supervisor/backoff.ts';
 import { newRecord } from './container-record.ts';

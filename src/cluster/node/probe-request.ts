@@ -1,7 +1,7 @@
 /** One probe: ask once, say yes or why not. Made from the node's own namespace by an ordinary socket of the node, as kubelet does. */
 import * as grpc from '@grpc/grpc-js';
+import type { Container, HttpGet, IntOrString, Probe } from '../../platform/kubernetes/index.ts';
 import { messageOf } from '../error.ts';
-import type { Container, HttpGet, IntOrString, Probe } from '../kinds/index.ts';
 
 export interface ProbeTarget {
   readonly podIP: string;

@@ -1,5 +1,5 @@
 /** The three probes of one run of a container: when to ask, and what the answers add up to. */
-import type { Container, Probe } from '../kinds/index.ts';
+import type { Container, Probe } from '../../platform/kubernetes/index.ts';
 import { type ProbeTarget, runProbe } from './probe-request.ts';
 
 export type ProbeKind = 'startup' | 'liveness' | 'readiness';

@@ -2,7 +2,7 @@ import { afterAll, expect, test } from 'bun:test';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { Pod } from '../kinds/index.ts';
+import type { Pod } from '../../platform/kubernetes/index.ts';
 import { hostsFile, resolvConf } from './container-setup.ts';
 import { type FileMap, writeProjection } from './projection.ts';
 import { MountError, PodVolumes } from './volumes.ts';

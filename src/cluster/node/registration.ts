@@ -1,19 +1,18 @@
 /** The Node object and its heartbeat. */
 import os from 'node:os';
-import { isAlreadyExists, isNotFound, type KubeClient } from '../../platform/kubernetes/index.ts';
-import type { Logger } from '../../platform/telemetry/index.ts';
-import { KUBERNETES_VERSION, NETWORK } from '../config.ts';
-import { messageOf } from '../error.ts';
 import {
   type Condition,
-  LEASE_NAMESPACE,
-  LEASES,
-  microTimestamp,
-  NODES,
+  isAlreadyExists,
+  isNotFound,
+  type KubeClient,
+  LeaseKind,
   type Node,
-  timestamp,
-  withTransitionTimes,
-} from '../kinds/index.ts';
+  NodeKind,
+} from '../../platform/kubernetes/index.ts';
+import type { Logger } from '../../platform/telemetry/index.ts';
+import { LEASE_NAMESPACE, microTimestamp, timestamp, withTransitionTimes } from '../conditions.ts';
+import { KUBERNETES_VERSION, NETWORK } from '../config.ts';
+import { messageOf } from '../error.ts';
 
 export interface NodeIdentity {
   readonly name: string;
@@ -116,29 +115,29 @@ export async function keepRegistered(client: KubeClient, identity: NodeIdentity,
 }
 
 async function register(client: KubeClient, identity: NodeIdentity): Promise<void> {
-  const before = await client.get(NODES, identity.name).catch((error: unknown) => {
+  const before = await client.get(NodeKind, identity.name).catch((error: unknown) => {
     if (isNotFound(error)) return undefined;
     throw error;
   });
   const node = nodeObject(identity, before, Date.now());
   if (before === undefined) {
     try {
-      await client.create(NODES, node);
+      await client.create(NodeKind, node);
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
-  } else await client.patch(NODES, identity.name, { metadata: { labels: node.metadata?.labels }, spec: node.spec }, {});
-  await client.patchStatus(NODES, identity.name, { status: node.status });
+  } else await client.patch(NodeKind, identity.name, { metadata: { labels: node.metadata?.labels }, spec: node.spec }, {});
+  await client.patchStatus(NodeKind, identity.name, { status: node.status });
 }
 
 async function renewLease(client: KubeClient, name: string): Promise<void> {
   const spec = { holderIdentity: name, leaseDurationSeconds: LEASE_SECONDS, renewTime: microTimestamp(Date.now()) };
   const scope = { namespace: LEASE_NAMESPACE, timeoutMs: 5_000 };
   try {
-    await client.patch(LEASES, name, { spec }, scope);
+    await client.patch(LeaseKind, name, { spec }, scope);
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await client.get(NODES, name); // deleted: throws NotFound, so it is registered again
-    await client.create(LEASES, { metadata: { name, namespace: LEASE_NAMESPACE }, spec });
+    await client.get(NodeKind, name); // deleted: throws NotFound, so it is registered again
+    await client.create(LeaseKind, { metadata: { name, namespace: LEASE_NAMESPACE }, spec });
   }
 }

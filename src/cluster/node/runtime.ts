@@ -1,12 +1,21 @@
 /** The node runtime: what kubelet, kube-proxy and the cluster DNS are to a real node, in one process inside the node's network namespace. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { Informer, KubeClient, type KubeObject, type Resource } from '../../platform/kubernetes/index.ts';
+import {
+  ConfigMapKind,
+  EndpointSliceKind,
+  Informer,
+  KubeClient,
+  type KubeObject,
+  PodKind,
+  type Resource,
+  SecretKind,
+  ServiceKind,
+} from '../../platform/kubernetes/index.ts';
 import { processLogging } from '../../platform/telemetry/index.ts';
 import { insideConfig, keysWritten } from '../client-config.ts';
 import { clusterName, clusterPaths, NETWORK, readConfig } from '../config.ts';
 import { EventRecorder } from '../events.ts';
-import { CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES } from '../kinds/index.ts';
 import { INSTALL_DIR } from '../program.ts';
 import { systemPath } from '../supervisor/preflight.ts';
 import { DnsServer } from './dns/server.ts';
@@ -51,11 +60,11 @@ export async function runNode(env: NodeJS.ProcessEnv): Promise<number> {
       onError: onError(resource.plural),
       ...(fieldSelector !== undefined && { fieldSelector }),
     });
-  const pods = informer(PODS, `spec.nodeName=${name}`);
-  const configMaps = informer(CONFIG_MAPS);
-  const secrets = informer(SECRETS);
-  const services = informer(SERVICES);
-  const slices = informer(ENDPOINT_SLICES);
+  const pods = informer(PodKind, `spec.nodeName=${name}`);
+  const configMaps = informer(ConfigMapKind);
+  const secrets = informer(SecretKind);
+  const services = informer(ServiceKind);
+  const slices = informer(EndpointSliceKind);
 
   fs.mkdirSync(path.join(runDir, 'pods'), { recursive: true });
   const PATH = systemPath(env);

@@ -1,6 +1,5 @@
 /** Writes a pod's status when it differs from what the API has, one write at a time, the latest last. */
-import { isConflict, isNotFound, type KubeClient } from '../../platform/kubernetes/index.ts';
-import { PODS, type Pod, type PodStatus } from '../kinds/index.ts';
+import { isConflict, isNotFound, type KubeClient, type Pod, PodKind, type PodStatus } from '../../platform/kubernetes/index.ts';
 import { delayAfter } from '../supervisor/backoff.ts';
 import type { NodeContext } from './node-context.ts';
 
@@ -40,7 +39,7 @@ export class StatusWriter {
     const { name = '', namespace = 'default' } = pod.metadata ?? {};
     for (let failures = 0; !isGone(); failures++) {
       try {
-        await client.delete(PODS, name, { namespace, gracePeriodSeconds: 0, preconditions: { uid: this.#uid } });
+        await client.delete(PodKind, name, { namespace, gracePeriodSeconds: 0, preconditions: { uid: this.#uid } });
         return;
       } catch (error) {
         if (isNotFound(error) || isConflict(error)) return; // gone, or another pod of that name
@@ -55,7 +54,7 @@ export class StatusWriter {
       this.#pending = undefined;
       const { name = '', namespace = 'default' } = pod.metadata ?? {};
       try {
-        await this.#context.client.patchStatus(PODS, name, { metadata: { uid: this.#uid }, status }, { namespace });
+        await this.#context.client.patchStatus(PodKind, name, { metadata: { uid: this.#uid }, status }, { namespace });
         this.#written = JSON.stringify(status);
         this.#writtenAt = Date.now();
         failures = 0;

@@ -1,7 +1,7 @@
 /** A pod's volumes: directories of the node, filled from the API's objects and kept up to date while the pod runs. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { ConfigMap, DownwardItem, KeyToPath, Pod, Secret, Volume, VolumeProjection } from '../kinds/index.ts';
+import type { ConfigMap, DownwardItem, KeyToPath, Pod, Secret, Volume, VolumeProjection } from '../../platform/kubernetes/index.ts';
 import { fieldValue, type Lookup, type PodFacts } from './environment.ts';
 import { type FileMap, writeProjection } from './projection.ts';
 

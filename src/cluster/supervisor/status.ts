@@ -1,9 +1,9 @@
 /** `lateen status`: processes, nodes and pods of the embedded cluster as plain data. */
-import { KubeClient } from '../../platform/kubernetes/index.ts';
+import { KubeClient, NodeKind, PodKind } from '../../platform/kubernetes/index.ts';
 import { adminConfig } from '../client-config.ts';
+import { isConditionTrue } from '../conditions.ts';
 import { type ClusterPaths, checkName, clusterPaths, DEFAULT_CLUSTER, readConfig } from '../config.ts';
 import { messageOf } from '../error.ts';
-import { isConditionTrue, NODES, PODS } from '../kinds/index.ts';
 import type { ClusterOptions } from './down.ts';
 import { enterCommand, innerStatus, namespaceInit, pidMap, runningSupervisor } from './inspect.ts';
 
@@ -89,7 +89,7 @@ async function readCluster(
   try {
     const client = new KubeClient(adminConfig(paths, port), 'lateen-status');
     const options = { timeoutMs: API_TIMEOUT_MS };
-    const [nodes, pods] = await Promise.all([client.listAll(NODES, options), client.listAll(PODS, options)]);
+    const [nodes, pods] = await Promise.all([client.listAll(NodeKind, options), client.listAll(PodKind, options)]);
     const byPhase: Record<string, number> = {};
     let ready = 0;
     for (const pod of pods.items) {

@@ -3,13 +3,18 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   applyManifests,
+  DaemonSetKind,
+  DeploymentKind,
   KubeClient,
   type KubeObject,
+  LeaseKind,
   mergeContext,
+  NodeKind,
   parseManifests,
   type UnknownObject,
 } from '../../platform/kubernetes/index.ts';
 import { adminConfig } from '../client-config.ts';
+import { isConditionTrue, LEASE_NAMESPACE } from '../conditions.ts';
 import {
   type ClusterPaths,
   checkName,
@@ -23,7 +28,6 @@ import {
 } from '../config.ts';
 import { ClusterError, type ClusterErrorCode, explainFileError, messageOf } from '../error.ts';
 import { readJson } from '../files.ts';
-import { DAEMON_SETS, DEPLOYMENTS, isConditionTrue, LEASE_NAMESPACE, LEASES, NODES } from '../kinds/index.ts';
 import { isRunning, processRef } from '../processes.ts';
 import { clusterProgram, MESH_MANIFEST } from '../program.ts';
 import type { ClusterOptions } from './down.ts';
@@ -230,8 +234,8 @@ async function waitForNodes(client: KubeClient, count: number, record: Superviso
 async function readyNodes(client: KubeClient, since: number): Promise<string[]> {
   const options = { timeoutMs: 5_000 };
   const [nodes, leases] = await Promise.all([
-    client.listAll(NODES, options),
-    client.listAll(LEASES, { ...options, namespace: LEASE_NAMESPACE }),
+    client.listAll(NodeKind, options),
+    client.listAll(LeaseKind, { ...options, namespace: LEASE_NAMESPACE }),
   ]);
   const renewed = new Set(
     leases.items.filter(({ spec }) => Date.parse(spec?.renewTime ?? '') >= since).map(({ metadata }) => metadata?.name),
@@ -281,16 +285,16 @@ async function isRolledOut(client: KubeClient, object: UnknownObject): Promise<b
   const scope = { namespace: object.metadata?.namespace ?? 'default' };
   const name = object.metadata?.name ?? '';
   if (object.kind === 'DaemonSet') {
-    const { metadata, status } = await client.get(DAEMON_SETS, name, scope);
+    const { metadata, status } = await client.get(DaemonSetKind, name, scope);
+    const desired = status?.desiredNumberScheduled ?? 0;
     return (
-      status !== undefined &&
-      (status.observedGeneration ?? 0) >= (metadata?.generation ?? 0) &&
-      status.desiredNumberScheduled > 0 &&
-      status.numberReady >= status.desiredNumberScheduled &&
-      (status.updatedNumberScheduled ?? 0) >= status.desiredNumberScheduled
+      (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 0) &&
+      desired > 0 &&
+      (status?.numberReady ?? 0) >= desired &&
+      (status?.updatedNumberScheduled ?? 0) >= desired
     );
   }
-  const { metadata, spec, status } = await client.get(DEPLOYMENTS, name, scope);
+  const { metadata, spec, status } = await client.get(DeploymentKind, name, scope);
   const replicas = spec?.replicas ?? 1;
   return (
     (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 0) &&

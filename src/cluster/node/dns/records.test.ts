@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
+import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
 import { answer, type DnsData } from './records.ts';
 
 const services: Record<string, Service> = {
@@ -18,6 +18,7 @@ const services: Record<string, Service> = {
 };
 const slices: EndpointSlice[] = [
   {
+    metadata: { namespace: 'n', name: 'db-1' },
     addressType: 'IPv4',
     ports: [{ name: 'pg', port: 5432, protocol: 'TCP' }],
     endpoints: [

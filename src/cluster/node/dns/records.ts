@@ -1,5 +1,5 @@
 /** What the cluster's DNS knows, by the Kubernetes DNS specification: services, headless services and their pods, pods by address. */
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
+import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
 
 export interface DnsData {
   service(namespace: string, name: string): Service | undefined;

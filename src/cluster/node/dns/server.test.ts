@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as packet from 'dns-packet';
-import type { Informer, InformerHandlers } from '../../../platform/kubernetes/index.ts';
+import type { EndpointSlice, Informer, InformerHandlers, Service } from '../../../platform/kubernetes/index.ts';
 import { Logging } from '../../../platform/telemetry/index.ts';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
 import { DnsServer } from './server.ts';
 
 /** As much of an informer as the server uses, filled by hand: the server itself and its sockets are real. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
+import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
 import { changeScript, EMPTY_TABLE, fullScript, proxyTable } from './rules.ts';
 
 const service = (name: string, clusterIP: string, spec: Partial<NonNullable<Service['spec']>> = {}): Service => ({
@@ -9,6 +9,7 @@ const service = (name: string, clusterIP: string, spec: Partial<NonNullable<Serv
 });
 type State = 'ready' | 'leaving' | 'down';
 const slice = (...endpoints: (readonly [ip: string, node: string, state: State])[]): EndpointSlice => ({
+  metadata: { namespace: 'n', name: 'slice' },
   addressType: 'IPv4',
   ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
   endpoints: endpoints.map(([ip, nodeName, state]) => ({

@@ -1,6 +1,6 @@
 /** kube-proxy's job as nft rules: pure functions from Services and EndpointSlices to a table, and from two tables to the change between them. */
 import { createHash } from 'node:crypto';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
+import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
 
 export const TABLE = 'ip lateen-services';
 

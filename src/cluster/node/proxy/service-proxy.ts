@@ -1,8 +1,7 @@
 /** Keeps the node's nft table equal to the Services and EndpointSlices of the API. */
-import type { Informer } from '../../../platform/kubernetes/index.ts';
+import type { EndpointSlice, Informer, Service } from '../../../platform/kubernetes/index.ts';
 import type { Logger } from '../../../platform/telemetry/index.ts';
 import { messageOf } from '../../error.ts';
-import type { EndpointSlice, Service } from '../../kinds/index.ts';
 import { changeScript, fullScript, type ProxyTable, proxyTable } from './rules.ts';
 
 /** Changes that arrive together are written together. */

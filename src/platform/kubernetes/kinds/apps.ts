@@ -1,7 +1,7 @@
 import type { Static } from 'typebox';
 import { age, ageColumn, type Cell, column, defineKind, type FieldProblem, humanDuration, invalid, nameColumn, required } from './kind.ts';
 import { labelSelectorString, matchesLabelSelector, validateLabelSelector } from './labels.ts';
-import { conditions, kindSchema, type LabelSelector, labelSelectorSchema } from './meta.ts';
+import { conditionSchema, conditions, kindSchema, type LabelSelector, labelSelectorSchema } from './meta.ts';
 import { defaultTemplate, validateTemplate } from './pod-defaults.ts';
 import { type PodTemplateSpec, podTemplateSchema } from './pod-spec.ts';
 import { boolean, choice, int32, int64, intOrString, list, object, opaque, string, time } from './schema.ts';
@@ -139,7 +139,10 @@ export const DeploymentKind = defineKind<Deployment>({
 
 const replicaSetSchema = kindSchema(
   {
-    spec: object({ replicas: int32, minReadySeconds: int32, selector: labelSelectorSchema, template: podTemplateSchema }, ['selector']),
+    spec: object({ replicas: int32, minReadySeconds: int32, selector: labelSelectorSchema, template: podTemplateSchema }, [
+      'selector',
+      'template',
+    ]),
     status: object({
       replicas: int32,
       fullyLabeledReplicas: int32,
@@ -283,7 +286,7 @@ const jobSchema = kindSchema(
       ['template'],
     ),
     status: object({
-      conditions: list(opaque),
+      conditions: list(conditionSchema),
       startTime: time,
       completionTime: time,
       active: int32,
@@ -316,13 +319,13 @@ export const JobKind = defineKind<Job>({
   ],
   cells: ({ metadata, spec, status }, now) => {
     const done = (status?.conditions ?? []).find(
-      (condition) => ['Complete', 'Failed'].includes(String(condition['type'])) && condition['status'] === 'True',
+      (condition) => ['Complete', 'Failed'].includes(condition.type) && condition.status === 'True',
     );
     const started = status?.startTime === undefined ? Number.NaN : Date.parse(status.startTime);
     const ended = status?.completionTime === undefined ? now : Date.parse(status.completionTime);
     return [
       metadata.name ?? '',
-      done === undefined ? 'Running' : String(done['type']),
+      done === undefined ? 'Running' : done.type,
       `${status?.succeeded ?? 0}/${spec.completions ?? 1}`,
       Number.isNaN(started) ? '' : humanDuration(ended - started),
       age({ metadata }, now),

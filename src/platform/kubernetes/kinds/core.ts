@@ -23,6 +23,7 @@ export const NamespaceKind = defineKind<Namespace>({
 });
 
 const taint = object({ key: string, value: string, effect: string, timeAdded: time }, ['key', 'effect']);
+export type Taint = Static<typeof taint>;
 const nodeSchema = kindSchema({
   spec: object({
     podCIDR: string,

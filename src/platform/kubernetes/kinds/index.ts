@@ -46,6 +46,23 @@ export * from './labels.ts';
 export * from './meta.ts';
 export * from './network.ts';
 export * from './pod.ts';
-export type { Container, ContainerStatus, EnvVar, PodSpec, PodTemplateSpec, Probe, Toleration, Volume } from './pod-spec.ts';
+export type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  DownwardItem,
+  EnvVar,
+  HttpGet,
+  KeyToPath,
+  LifecycleHandler,
+  PodSpec,
+  PodTemplateSpec,
+  Probe,
+  Terminated,
+  Toleration,
+  Volume,
+  VolumeProjection,
+} from './pod-spec.ts';
 export * from './policy.ts';
 export * from './rbac.ts';
+export type { IntOrString } from './schema.ts';

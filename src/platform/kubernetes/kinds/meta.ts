@@ -1,4 +1,4 @@
-import type { Static } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { boolean, choice, int64, list, listMap, map, object, opaque, set, string, strings, time } from './schema.ts';
 
 export const ownerReferenceSchema = object(
@@ -62,7 +62,8 @@ export const conditionSchema = object(
     status: string,
     observedGeneration: int64,
     lastTransitionTime: time,
-    lastProbeTime: time,
+    // kubelet writes null: it does not keep the time
+    lastProbeTime: Type.Unsafe<string | null>(time),
     lastUpdateTime: time,
     lastHeartbeatTime: time,
     reason: string,

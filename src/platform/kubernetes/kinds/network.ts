@@ -174,11 +174,14 @@ const sliceEndpoint = object(
   },
   ['addresses'],
 );
+export type Endpoint = Static<typeof sliceEndpoint>;
+const slicePort = object({ name: string, protocol: string, port: int32, appProtocol: string }, [], { 'x-kubernetes-map-type': 'atomic' });
+export type EndpointPort = Static<typeof slicePort>;
 const endpointSliceSchema = kindSchema(
   {
     addressType: choice('IPv4', 'IPv6', 'FQDN'),
     endpoints: list(sliceEndpoint),
-    ports: list(object({ name: string, protocol: string, port: int32, appProtocol: string }, [], { 'x-kubernetes-map-type': 'atomic' })),
+    ports: list(slicePort),
   },
   ['addressType', 'endpoints'],
 );

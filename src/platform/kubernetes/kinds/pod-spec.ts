@@ -1,5 +1,5 @@
-import type { Static } from 'typebox';
-import { labelSelectorSchema, localObjectReferenceSchema, objectMetaSchema } from './meta.ts';
+import { type Static, Type } from 'typebox';
+import { labelSelectorSchema, localObjectReferenceSchema, type ObjectMeta, objectMetaSchema } from './meta.ts';
 import {
   between,
   boolean,
@@ -43,6 +43,7 @@ const httpGet = object(
   },
   ['port'],
 );
+export type HttpGet = Static<typeof httpGet>;
 const handler = { exec: object({ command: list(string) }), httpGet, tcpSocket: object({ port: intOrString, host: string }, ['port']) };
 const probe = object({
   ...handler,
@@ -56,6 +57,7 @@ const probe = object({
 });
 export type Probe = Static<typeof probe>;
 const lifecycleHandler = object({ ...handler, sleep: object({ seconds: int64 }, ['seconds']) });
+export type LifecycleHandler = Static<typeof lifecycleHandler>;
 
 const capabilities = object({ add: list(string), drop: list(string) });
 const securityContext = object({
@@ -133,7 +135,9 @@ export type Container = Static<typeof container>;
 const ephemeralContainer = object({ ...containerFields, targetContainerName: string }, ['name']);
 
 const keyToPath = object({ key: string, path: string, mode: int32 }, ['key', 'path']);
+export type KeyToPath = Static<typeof keyToPath>;
 const downwardItem = object({ path: string, fieldRef, resourceFieldRef, mode: int32 }, ['path']);
+export type DownwardItem = Static<typeof downwardItem>;
 const projection = object({
   secret: object({ name: string, items: list(keyToPath), optional: boolean }),
   configMap: object({ name: string, items: list(keyToPath), optional: boolean }),
@@ -141,6 +145,7 @@ const projection = object({
   serviceAccountToken: object({ audience: string, expirationSeconds: int64, path: string }, ['path']),
   clusterTrustBundle: opaque,
 });
+export type VolumeProjection = Static<typeof projection>;
 const volume = object(
   {
     name: string,
@@ -278,22 +283,24 @@ export const podSpecSchema = object(
 );
 export type PodSpec = Static<typeof podSpecSchema>;
 
-export const podTemplateSchema = object({ metadata: objectMetaSchema, spec: podSpecSchema });
+/** Not in `required`: a template without a spec is refused for its missing containers, after the defaults have made an empty one. */
+export const podTemplateSchema = Type.Unsafe<{ metadata?: ObjectMeta; spec: PodSpec }>(
+  object({ metadata: objectMetaSchema, spec: podSpecSchema }),
+);
 export type PodTemplateSpec = Static<typeof podTemplateSchema>;
 
-const stateFields = {
-  waiting: object({ reason: string, message: string }),
-  running: object({ startedAt: string }),
-  terminated: object(
-    { exitCode: int32, signal: int32, reason: string, message: string, startedAt: string, finishedAt: string, containerID: string },
-    ['exitCode'],
-  ),
-};
+const terminated = object(
+  { exitCode: int32, signal: int32, reason: string, message: string, startedAt: string, finishedAt: string, containerID: string },
+  ['exitCode'],
+);
+export type Terminated = Static<typeof terminated>;
+const containerState = object({ waiting: object({ reason: string, message: string }), running: object({ startedAt: string }), terminated });
+export type ContainerState = Static<typeof containerState>;
 const containerStatus = object(
   {
     name: string,
-    state: object(stateFields),
-    lastState: object(stateFields),
+    state: containerState,
+    lastState: containerState,
     ready: boolean,
     restartCount: int32,
     image: string,

@@ -31,7 +31,8 @@ export const int64 = Type.Unsafe<number>({ type: 'integer', format: 'int64' });
 export const time = Type.Unsafe<string>({ type: 'string', format: 'date-time' });
 /** Base64. */
 export const bytes = Type.Unsafe<string>({ type: 'string', format: 'byte' });
-export const intOrString = Type.Unsafe<number | string>({ 'x-kubernetes-int-or-string': true });
+export type IntOrString = number | string;
+export const intOrString = Type.Unsafe<IntOrString>({ 'x-kubernetes-int-or-string': true });
 /** A resource quantity, `100m` or `2`. */
 export const quantity = Type.Unsafe<string | number>({ 'x-kubernetes-int-or-string': true });
 /** An object whose fields Lateen stores and does not interpret. */
