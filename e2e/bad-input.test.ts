@@ -199,8 +199,14 @@ test('a tunnel port that was sent nonsense counts it, and the access log says wh
   const proxies = await cluster.pods('app=ztunnel', 'istio-system');
   const name = proxies.find(({ spec }) => spec?.nodeName === 'node2')?.metadata?.name ?? '';
   const metrics = await cluster.fetch('istio-system', name, 15_020, '/metrics');
-  const refused = metrics.split('\n').filter((line) => line.startsWith('lateen_refused_total') && line.includes('inbound'));
-  expect(refused.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)).toBeGreaterThan(10);
+  const refused = (reason: string): number => {
+    const line = metrics
+      .split('\n')
+      .find((one) => one.startsWith('lateen_refused_total{direction="inbound"') && one.includes(`reason="${reason}"`));
+    return Number(line?.split(' ').at(-1) ?? 0);
+  };
+  expect(refused('tls-failure')).toBeGreaterThan(5);
+  expect(refused('handshake-timeout')).toBeGreaterThan(0);
   await eventually('the reason in the access log', 20, async () => {
     const lines = (await cluster.logs('istio-system', name)).split('\n').filter((line) => line.includes('connection failed'));
     return lines.some((line) => line.includes('error="tls error:')) && lines.some((line) => line.includes('error="handshake timed out"'))
