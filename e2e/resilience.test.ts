@@ -1,5 +1,6 @@
 /** Each process of the mesh and of the cluster is killed under load: nothing is forgotten, what still runs still serves, and it comes back. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import type { UnknownObject } from '../src/platform/kubernetes/index.ts';
 import { eventually, LATEEN, ROOT, type Sandbox, sandbox } from './support/cluster.ts';
 import { Load } from './support/load.ts';
 import { AMBIENT, isReady, MeshCluster, namespaceOf, PEER_PORT, type PodView, peerPod } from './support/mesh-cluster.ts';
@@ -8,6 +9,7 @@ import type { HoldEvent } from './support/peer.ts';
 const PIPELINE = ['ai-preprocessing', 'ai-inference', 'ai-postprocessing', 'ai-clients'] as const;
 const STAGES = PIPELINE.slice(0, 3);
 const REDIRECTION = 'ambient.istio.io/redirection';
+const HOLDERS = ['within1', 'within2', 'across'] as const;
 /** The load generator's deadline and a retry of its channels. */
 const SETTLE_MS = 3_000;
 const OBSERVE_MS = 1_500;
@@ -40,7 +42,7 @@ beforeAll(async () => {
       peerPod({ namespace: 'held', name: 'across', node: 'node2', role: role(one!) }),
     ].join(''),
   );
-  await Promise.all(['within1', 'within2', 'across'].map((name) => cluster.ready('held', name)));
+  await Promise.all(HOLDERS.map((name) => cluster.ready('held', name)));
   load = await Load.find(cluster, 'load');
   intruder = await Load.find(cluster, 'intruder');
   await eventually('every workload of the pipeline to be HBONE', 60, async () =>
@@ -101,7 +103,7 @@ async function configuration(): Promise<Record<string, string>> {
 /** Ends of held connections since `from`, by holder. */
 async function broken(from: number): Promise<Record<string, HoldEvent[]>> {
   const all: Record<string, HoldEvent[]> = {};
-  for (const name of ['within1', 'within2', 'across']) {
+  for (const name of HOLDERS) {
     const lines = (await cluster.logs('held', name)).split('\n').filter((line) => line !== '');
     all[name] = lines.map((line) => JSON.parse(line) as HoldEvent).filter(({ at, event }) => at >= from && event !== 'open');
   }
@@ -239,3 +241,40 @@ test('the mesh root certificate is the one of the start, in every namespace', as
   const secret = await cluster.get<{ data?: Record<string, string> }>('v1', 'Secret', 'istio-ca-secret', 'istio-system');
   expect(atob(secret?.data?.['ca-cert.pem'] ?? '').trim()).toBe(maps[0]!.data?.['root-cert.pem']?.trim() ?? '');
 });
+
+interface RolledOut extends UnknownObject {
+  readonly status?: { readonly observedGeneration?: number };
+}
+
+/** Replaces the pods of a workload of the mesh, as `kubectl rollout restart` does, and waits until only new ones are left. */
+async function restart(kind: 'Deployment' | 'DaemonSet', name: string, app: string): Promise<void> {
+  const resource = await cluster.client.discovery.forKind('apps/v1', kind);
+  const before = new Set((await cluster.pods(app, 'istio-system')).map(({ metadata }) => metadata?.uid));
+  const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() };
+  await cluster.client.patch(
+    resource,
+    name,
+    { spec: { template: { metadata: { annotations } } } },
+    { namespace: 'istio-system', type: 'merge' },
+  );
+  await eventually(`${name} to be replaced`, 90, async () => {
+    const [object, pods] = [await cluster.get<RolledOut>('apps/v1', kind, name, 'istio-system'), await cluster.pods(app, 'istio-system')];
+    const isSeen = (object?.status?.observedGeneration ?? 0) >= (object?.metadata?.generation ?? 0);
+    return isSeen && pods.length === before.size && pods.every((pod) => isReady(pod) && !before.has(pod.metadata?.uid)) ? true : undefined;
+  });
+}
+
+test('every program of the mesh is replaced by a new one under load: no request fails, no denied one is answered', async () => {
+  // A proxy that leaves waits for its connections: those that never end would only make the test long.
+  for (const name of HOLDERS) await cluster.remove('v1', 'Pod', name, 'held');
+  const from = Date.now();
+  await restart('DaemonSet', 'ztunnel', 'app=ztunnel');
+  await restart('Deployment', 'istiod', 'app=istiod');
+  await restart('DaemonSet', 'istio-cni-node', 'k8s-app=istio-cni-node');
+  await Bun.sleep(SETTLE_MS);
+  const during = await load.window(from, Date.now());
+  expect(during.errorsByCode).toEqual({});
+  expect(during.requests).toBeGreaterThan(100);
+  await stillDenied(from);
+  await changeEnrolment();
+}, 180_000);
