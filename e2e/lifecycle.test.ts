@@ -16,8 +16,11 @@ afterAll(() => box.close());
 
 const lateen = (...words: readonly string[]) => box.run([LATEEN, ...words], { timeout: 170_000 });
 const sentence = (text: string): string => text.split('\n').find((line) => line.startsWith('error: ')) ?? '';
-const status = async (): Promise<Status & { state: string }> =>
-  JSON.parse((await lateen('status', '-o', 'json')).out) as Status & { state: string };
+interface FullStatus extends Status {
+  readonly state: string;
+  readonly ports: { readonly api?: number };
+}
+const status = async (): Promise<FullStatus> => JSON.parse((await lateen('status', '-o', 'json')).out) as FullStatus;
 
 const KINDS = ['net', 'mnt', 'pid', 'user'] as const;
 const allPids = (): number[] => fs.readdirSync('/proc').map(Number).filter(Number.isInteger);
@@ -94,6 +97,8 @@ test('a wrong command line is refused with the word that is wrong, and starts no
     const ran = await lateen(...words);
     expect([words, ran.code, sentence(ran.err)]).toEqual([words, 2, expect.stringContaining(reason)]);
   }
+  const named = await box.run(['env', 'LATEEN_CLUSTER=No Name', LATEEN, 'up']);
+  expect([named.code, sentence(named.err)]).toEqual([2, expect.stringContaining('"No Name" is not a name')]);
   expect(await lateen('up', '-f', '/nowhere.yaml')).toMatchObject({
     code: 3,
     err: expect.stringContaining('/nowhere.yaml does not exist'),
@@ -107,6 +112,7 @@ test('a port that is taken is named, with the option that helps', async () => {
   taken.stop(true);
   expect(ran.code).not.toBe(0);
   expect(sentence(ran.err)).toBe(`error: Port ${taken.port} on 127.0.0.1 is in use. Choose another with --port.`);
+  expect((await status()).ports.api).not.toBe(taken.port); // nor is it wanted again by the next start
   expect(ownProcesses().pids).toEqual([]);
 });
 

@@ -18,7 +18,7 @@ export const bringUp = async (options: UpOptions): Promise<void> => {
   const nodes = options.nodes === undefined ? undefined : wholeNumber('--nodes', options.nodes, 1, 64);
   // Read before anything starts: a typing error in a path should cost nothing.
   const objects = options.filename.length > 0 ? await readManifests(options.filename) : [];
-  await up(
+  const { context } = await up(
     {
       ...(nodes !== undefined && { nodes }),
       images: options.image,
@@ -31,7 +31,7 @@ export const bringUp = async (options: UpOptions): Promise<void> => {
     const { client, namespace } = connect({});
     await applyManifests(client, objects, { namespace, onResult: ({ name, outcome }) => print(`${name} ${outcome}`) });
   }
-  note(`${style.green('The cluster is up.')} kubectl and lateen use it now (context "lateen"); "lateen down" ends it.`);
+  note(`${style.green('The cluster is up.')} kubectl and lateen use it now (context "${context}"); "lateen down" ends it.`);
 };
 
 const wholeNumber = (option: string, text: string, lowest: number, highest: number): number => {

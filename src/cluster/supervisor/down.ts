@@ -1,7 +1,7 @@
 /** `lateen down`: ends everything and leaves nothing behind. */
 import fs from 'node:fs';
 import { removeContext } from '../../platform/kubernetes/index.ts';
-import { checkName, clusterPaths, contextName, DEFAULT_CLUSTER } from '../config.ts';
+import { checkName, clusterName, clusterPaths, contextName } from '../config.ts';
 import { ClusterError, explainFileError } from '../error.ts';
 import { readJson } from '../files.ts';
 import { endProcess, isRunning, processRef } from '../processes.ts';
@@ -23,9 +23,9 @@ const STOP_LIMIT_MS = 12_000;
 
 /** Says whether there was anything to end. */
 export async function down(options: DownOptions = {}): Promise<boolean> {
-  const name = options.name ?? DEFAULT_CLUSTER;
-  checkName(name);
   const env = options.env ?? process.env;
+  const name = options.name ?? clusterName(env);
+  checkName(name);
   const paths = clusterPaths(env, name);
   const record = readJson<SupervisorRecord>(paths.supervisor);
   const existed = record !== undefined || fs.existsSync(paths.config);

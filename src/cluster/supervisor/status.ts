@@ -2,7 +2,7 @@
 import { KubeClient, NodeKind, PodKind } from '../../platform/kubernetes/index.ts';
 import { adminConfig } from '../client-config.ts';
 import { isConditionTrue } from '../conditions.ts';
-import { type ClusterPaths, checkName, clusterPaths, DEFAULT_CLUSTER, readConfig } from '../config.ts';
+import { type ClusterPaths, checkName, clusterName, clusterPaths, readConfig } from '../config.ts';
 import { messageOf } from '../error.ts';
 import type { ClusterOptions } from './down.ts';
 import { enterCommand, innerStatus, namespaceInit, pidMap, runningSupervisor } from './inspect.ts';
@@ -39,9 +39,9 @@ export interface ClusterStatus {
 const API_TIMEOUT_MS = 3_000;
 
 export async function clusterStatus(options: ClusterOptions = {}): Promise<ClusterStatus> {
-  const name = options.name ?? DEFAULT_CLUSTER;
-  checkName(name);
   const env = options.env ?? process.env;
+  const name = options.name ?? clusterName(env);
+  checkName(name);
   const paths = clusterPaths(env, name);
   const record = runningSupervisor(paths);
   const empty = { total: 0, ready: 0, byPhase: {} };

@@ -18,9 +18,9 @@ import { isConditionTrue, LEASE_NAMESPACE } from '../conditions.ts';
 import {
   type ClusterPaths,
   checkName,
+  clusterName,
   clusterPaths,
   contextName,
-  DEFAULT_CLUSTER,
   DEFAULT_PORT,
   MAX_NODES,
   readConfig,
@@ -68,7 +68,7 @@ const POLL_MS = 40;
 export async function up(options: UpOptions = {}, progress: (event: UpProgress) => void = () => {}): Promise<UpResult> {
   const began = Date.now();
   const tell = (stage: UpProgress['stage'], message: string): void => progress({ stage, message, elapsedMs: Date.now() - began });
-  const name = options.name ?? DEFAULT_CLUSTER;
+  const name = options.name ?? clusterName(options.env ?? process.env);
   checkName(name);
   const env = { ...(options.env ?? process.env), LATEEN_CLUSTER: name };
   const paths = clusterPaths(env, name);
@@ -133,10 +133,10 @@ async function start(
   preflight(env);
   checkStateDir(paths.state);
   let log: number;
+  const before = readConfig(paths);
   try {
     fs.mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
     checkFreeSpace(paths.state);
-    const before = readConfig(paths);
     writeConfig(paths, {
       name,
       nodes: options.nodes ?? before?.nodes ?? DEFAULT_NODES,
@@ -163,10 +163,13 @@ async function start(
   while (Date.now() < deadline) {
     const record = runningSupervisor(paths);
     if (record !== undefined) return record; // ours, or that of another `up` that was faster
-    if (ref === undefined || !isRunning(ref)) throw failureOf(paths);
+    if (ref === undefined || !isRunning(ref)) break;
     await Bun.sleep(10);
   }
-  throw failureOf(paths);
+  const failure = failureOf(paths);
+  // A wish that could not be met is not remembered for the next start.
+  if (failure.code === 'PORT_IN_USE') writeConfig(paths, { ...readConfig(paths)!, port: before?.port ?? DEFAULT_PORT });
+  throw failure;
 }
 
 function failureOf(paths: ClusterPaths): ClusterError {
