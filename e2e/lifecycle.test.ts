@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
 import fs from 'node:fs';
 import path from 'node:path';
 import { eventually, LATEEN, type Sandbox, sandbox } from './support/cluster.ts';
-import { MeshCluster, type Status } from './support/mesh-cluster.ts';
+import { isReady, MeshCluster, type Status } from './support/mesh-cluster.ts';
 
 let box: Sandbox;
 beforeAll(() => {
@@ -154,6 +154,22 @@ test('when the supervisor is killed nothing of the cluster lives on, and up star
   expect(await lateen('down')).toMatchObject({ code: 0 });
   await eventually('every process to end', 30, async () => (ownProcesses().pids.length === 0 ? true : undefined));
   expect(fs.existsSync(box.env['LATEEN_STATE_DIR']!)).toBe(false);
+}, 120_000);
+
+test('when everything inside is killed at once, the cluster starts again by itself with all its objects and pods', async () => {
+  const cluster = await MeshCluster.start(box);
+  const before = (await cluster.pods()).map(({ metadata }) => metadata?.uid).sort();
+  const server = (await status()).processes.find(({ name }) => name === 'apiserver')?.pid ?? 0;
+  const inner = Number(/^PPid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${server}/status`, 'utf8'))?.[1]);
+  process.kill(inner, 'SIGKILL');
+  await eventually('the same pods to be ready in new processes', 60, async () => {
+    const now = await status();
+    const pid = now.processes.find(({ name }) => name === 'apiserver')?.pid;
+    if (now.state !== 'running' || pid === undefined || pid === server) return undefined;
+    const pods = await cluster.pods();
+    const restarted = pods.every((pod) => isReady(pod) && (pod.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0);
+    return restarted && Bun.deepEquals(pods.map(({ metadata }) => metadata?.uid).sort(), before) ? true : undefined;
+  });
 }, 120_000);
 
 test('down --keep and up again bring the same objects and the same root of trust', async () => {
