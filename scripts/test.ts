@@ -52,6 +52,7 @@ async function suite(path: string, timeout: number): Promise<void> {
 for (const step of ['format and lint', 'types', 'import direction', 'dead exports']) await check(step);
 await suite('./src', 30_000);
 await suite('./examples', 30_000);
+await suite('./bench', 30_000);
 await suite('./e2e', 180_000);
 
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
