@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { Arm, Block, Workload } from './arm.ts';
 import { directArm, envoyArm, type MakeArm, relayArm } from './arms.ts';
 import { l4Report } from './report.ts';
-import { BUN, cleanUp, cpuMicros, memoryKib, sh, softirqMicros } from './shell.ts';
+import { BUN, cleanUp, cpuMicros, keepAwake, memoryKib, sh, softirqMicros } from './shell.ts';
 import { makeNodes } from './topology.ts';
 import { istioArm, lateenArm } from './ztunnel.ts';
 
@@ -58,9 +58,16 @@ export async function runL4(options: L4Options): Promise<number> {
     console.error('bench: network namespaces and pinning need root. Run: sudo npm run bench -- l4');
     return 2;
   }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      cleanUp();
+      process.exit(130);
+    });
+  }
   const work = fs.mkdtempSync(path.join(os.tmpdir(), 'lateen-bench-'));
   try {
     makeNodes();
+    for (const cpu of [0, 1]) keepAwake(cpu);
     const makers: readonly (readonly [string, MakeArm])[] = [
       ['direct', directArm],
       ['relay', relayArm],

@@ -66,7 +66,7 @@ export function l4Report(arms: readonly Arm[], workloads: readonly Workload[], b
 What two L4 hops with mutual TLS cost: \`npm run bench -- l4\`. Ratios are medians over paired blocks of one run with a 95 % bootstrap interval; below 1 is less than the peer, for requests/s above 1 is more.
 Absolute columns compare only with their neighbours in this run.
 
-Circumstances: ${about.processor}, two cores (client and origin on core 0, all proxies of an arm on core 1), Linux ${about.kernel}, Bun ${about.bun}; two node namespaces and a client and a server pod per arm, MTU 1500, nft REDIRECT in
+Circumstances: ${about.processor}, two cores (client and origin on core 0, all proxies of an arm on core 1, both kept from halting by a loop at idle priority), Linux ${about.kernel}, Bun ${about.bun}; two node namespaces and a client and a server pod per arm, MTU 1500, nft REDIRECT in
 every arm with proxies; TLS 1.3 with P-256 keys; 1 KiB answers over HTTP/1.1; ${about.blocks} blocks of ${about.seconds} s per arm, arms interleaved forwards and backwards. Lateen runs with policy, metrics and access log on; Envoy with its stock
 statistics and no access log, one worker.
 

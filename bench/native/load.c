@@ -19,7 +19,7 @@
 
 /* The kernel's packed 12-byte event, spelled out: the compiler used here does not honour the packed attribute of the system header. */
 struct event { uint32_t events, data, high; };
-extern int epoll_create1(int), epoll_ctl(int, int, int, struct event *), epoll_wait(int, struct event *, int, int);
+extern int epoll_create1(int), epoll_ctl(int, int, int, struct event *);
 enum { EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 16, EPOLLRDHUP = 0x2000, EPOLL_CTL_ADD = 1, EPOLL_CLOEXEC = 02000000 };
 #define EPOLLET 0x80000000u
 
@@ -41,6 +41,15 @@ static uint32_t *out_latency;
 static int64_t out_count, out_limit, errors, started;
 static uint64_t seed = 88172645463325252ull;
 
+/* Sleeps to the nanosecond: a client that spins until the next request would take the processor from the origin it shares a core with. */
+extern long syscall(long, ...);
+extern int prctl(int, unsigned long, ...);
+static int wait_events(int fd, struct event *events, int count, int64_t nanoseconds) {
+  struct timespec t;
+  int64_t ns = nanoseconds < 0 ? 0 : nanoseconds;
+  t.tv_sec = ns / 1000000000; t.tv_nsec = ns % 1000000000;
+  return (int)syscall(441 /* epoll_pwait2 */, (long)fd, events, (long)count, &t, (void *)0, 8L);
+}
 static uint64_t now_ns(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (uint64_t)t.tv_sec * 1000000000ull + t.tv_nsec; }
 static uint64_t next_random(void) { seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17; return seed; }
 
@@ -116,6 +125,7 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
   target.sin_family = AF_INET; target.sin_port = htons(port); inet_pton(AF_INET, ip, &target.sin_addr);
   request = head; request_length = (int)strlen(head); fresh_mode = fresh;
   out_latency = latency; out_limit = limit; out_count = errors = started = 0; queue_head = queue_tail = 0; idle_count = 0;
+  prctl(29 /* PR_SET_TIMERSLACK */, 1ul, 0ul, 0ul, 0ul);
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   pool = calloc(connections, sizeof *pool);
   for (i = 0; i < connections; i++) { pool[i].fd = -1; if (fresh) { pool[i].state = IDLE; idle[idle_count++] = i; } else if (open_connection(&pool[i]) < 0) errors++; }
@@ -123,7 +133,8 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
   end = next + (uint64_t)(seconds * 1e9);
   for (;;) {
     uint64_t now = now_ns();
-    int n, wait = 1000;
+    int n;
+    int64_t wait = 1000000;
     if (now >= end + 2000000000ull || (now >= end && out_count + errors >= started && queue_head == queue_tail)) break;
     if (open_loop) {
       while (next <= now && next < end) {
@@ -133,12 +144,11 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
         } else if (queue_tail - queue_head < QUEUE) queue[queue_tail++ % QUEUE] = next;
         next += step / 2 + next_random() % (step + 1);
       }
-      wait = next > now ? (int)((next - now) / 1000000) : 0;
+      wait = next > now ? (int64_t)(next - now) : 0;
     } else if (fresh) {
       while (now < end && idle_count > 0) { struct connection *c = &pool[idle[--idle_count]]; c->start = now; started++; if (open_connection(c) < 0) { errors++; idle[idle_count++] = (int)(c - pool); break; } }
-      wait = 1;
     }
-    n = epoll_wait(epoll_fd, events, 256, wait > 1 ? 1 : wait);
+    n = wait_events(epoll_fd, events, 256, wait > 1000000 ? 1000000 : wait);
     for (i = 0; i < n; i++) {
       struct connection *c = &pool[events[i].data];
       int done;
