@@ -95,7 +95,7 @@ export async function runL4(options: L4Options): Promise<number> {
     const report = l4Report(arms, WORKLOADS, blocks, {
       blocks: options.blocks,
       seconds: options.seconds,
-      kernel: os.release(),
+      kernel: os.release().split('-')[0]!,
       processor: os.cpus()[0]?.model ?? 'unknown',
       bun: Bun.version,
     });
