@@ -29,3 +29,4 @@ export {
   type Http2Settings,
 } from './http2/types.ts';
 export * from './messages.ts';
+export type { Result } from './result.ts';

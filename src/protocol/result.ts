@@ -1,2 +1,2 @@
-/** An expected failure is a value. The same shape as the one of `mesh/`, which this room may not import. */
+/** An expected failure is a value. `E` is usually a list of problems or one error. */
 export type Result<T, E> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };

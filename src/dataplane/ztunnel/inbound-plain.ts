@@ -1,12 +1,13 @@
 /** A connection to a pod that does not come through a tunnel: allowed as far as policies allow somebody without identity (ambient contract 2.7). */
 import { authorize, type Connection, formatHostPort, inboundService, rejectionMessage } from '../../mesh/index.ts';
-import { Dial, type DialEvents, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';
 
-export class InboundPlain implements SocketEvents, EnforcedConnection {
+export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDialer {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
   readonly #sourceIp: string;
@@ -70,11 +71,11 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
         source: spoof ? this.#sourceIp : undefined,
         sourceRequired: config.originalSource === true,
       },
-      new PlainApplication(this),
+      new PlainDial(this),
     );
   }
 
-  applicationConnected(socket: TcpSocket): void {
+  plainConnected(socket: TcpSocket): void {
     if (this.#over) {
       socket.terminate();
       return;
@@ -83,7 +84,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
     this.#socket.resume();
   }
 
-  applicationFailed(failure: DialFailure): void {
+  plainFailed(failure: DialFailure): void {
     this.close(endOf(failure.code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed', failure.message));
   }
 
@@ -122,22 +123,4 @@ export class InboundPlain implements SocketEvents, EnforcedConnection {
     this.#record?.end(end);
     this.#pod.socketClosed('destination');
   }
-}
-
-class PlainApplication implements DialEvents {
-  readonly #connection: InboundPlain;
-  constructor(connection: InboundPlain) {
-    this.#connection = connection;
-  }
-  onConnected(socket: TcpSocket): void {
-    this.#connection.applicationConnected(socket);
-  }
-  onDialFailed(failure: DialFailure): void {
-    this.#connection.applicationFailed(failure);
-  }
-  // The relay takes the socket's events over within `onConnected`.
-  onData(): void {}
-  onEnd(): void {}
-  onDrain(): void {}
-  onClose(): void {}
 }

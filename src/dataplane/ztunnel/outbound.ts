@@ -8,13 +8,14 @@ import {
   withResolvedIp,
   workloadSpiffeId,
 } from '../../mesh/index.ts';
-import { Dial, type DialEvents, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import { encodeForwarded, type HeaderList, responseStatus } from '../../protocol/index.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { baggageHeader } from './context.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
 import type { ClientTunnel } from './hbone-client.ts';
 import type { PoolUser } from './hbone-pool.ts';
+import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';
 import { TunnelBridge } from './tunnel-bridge.ts';
@@ -37,7 +38,7 @@ function newTraceparent(): string {
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 
-export class OutboundConnection implements SocketEvents, PoolUser {
+export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
   readonly #source: string;
@@ -199,7 +200,7 @@ export class OutboundConnection implements SocketEvents, PoolUser {
     this.#record = this.#open(route, source, false);
     this.#hold();
     const { ip, port } = route.target as { ip: string; port: number };
-    this.#dial = new Dial({ ...this.#pod.dialOptions(), address: ip, port }, new PlainUpstream(this));
+    this.#dial = new Dial({ ...this.#pod.dialOptions(), address: ip, port }, new PlainDial(this));
   }
 
   /** The plain connection to the destination is up. */
@@ -288,22 +289,3 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
 };
-
-/** The plain connection of an outbound one while it is being made. */
-class PlainUpstream implements DialEvents {
-  readonly #connection: OutboundConnection;
-  constructor(connection: OutboundConnection) {
-    this.#connection = connection;
-  }
-  onConnected(socket: TcpSocket): void {
-    this.#connection.plainConnected(socket);
-  }
-  onDialFailed(failure: DialFailure): void {
-    this.#connection.plainFailed(failure);
-  }
-  // The relay takes the socket's events over within `onConnected`.
-  onData(): void {}
-  onEnd(): void {}
-  onDrain(): void {}
-  onClose(): void {}
-}
