@@ -5,6 +5,7 @@ export * from './enrolment.ts';
 export * from './enrolment.ts';
 export { FAILURES, type Failure, type FailureReason, failure } from './failure.ts';
 export { describeGateway, expectedIdentities } from './gateway.ts';
+export * from './http/index.ts';
 export * from './identity.ts';
 export * from './inbound.ts';
 export * from './ip.ts';

@@ -21,6 +21,7 @@ export {
 } from './gen/authorization_pb.js';
 export * from './gen/ca_pb.js';
 export * from './gen/discovery_pb.js';
+export { type ServicePlan as ServicePlanMessage, ServicePlanSchema as ServicePlanMessageSchema } from './gen/traffic_pb.js';
 export * from './gen/workload_pb.js';
 export * from './gen/zds_pb.js';
 
@@ -28,3 +29,5 @@ export * from './gen/zds_pb.js';
 export const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
 /** Type URL of L4 authorization policies. */
 export const AUTHORIZATION_TYPE = 'type.googleapis.com/istio.security.Authorization';
+/** Type URL of route plans for waypoints (Lateen's own). */
+export const SERVICE_PLAN_TYPE = 'type.googleapis.com/lateen.traffic.v1.ServicePlan';
