@@ -1,4 +1,5 @@
 import {
+  applySchemaDefaults,
   BUILT_IN_KINDS,
   type Cell,
   type Column,
@@ -13,7 +14,7 @@ import {
 import { isObject } from './json.ts';
 import { jsonPath } from './json-path.ts';
 import type { StoredObject } from './store.ts';
-import { applySchemaDefaults, type StructuralSchema } from './structural.ts';
+import type { StructuralSchema } from './structural.ts';
 
 /** One served resource: a built-in kind, or one that a CustomResourceDefinition made. */
 export interface ResourceType {
@@ -60,7 +61,7 @@ function builtIn(kind: Kind): ResourceType {
     shortNames: kind.shortNames,
     categories: kind.categories,
     namespaced: kind.namespaced,
-    isCustom: kind.group.endsWith('.istio.io'),
+    isCustom: kind.isCustom,
     hasGeneration: kind.hasGeneration,
     hasStatus: () => kind.hasStatus,
     scale: () => kind.scale,

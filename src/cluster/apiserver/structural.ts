@@ -1,5 +1,5 @@
 import type { FieldProblem } from '../../platform/kubernetes/kinds/index.ts';
-import { clone, equal, isObject, type JsonObject } from './json.ts';
+import { equal, isObject, type JsonObject } from './json.ts';
 
 /** A structural schema: JSON Schema as Kubernetes restricts it, with its `x-kubernetes-*` marks. */
 export interface StructuralSchema {
@@ -71,24 +71,6 @@ export function prune(value: unknown, schema: StructuralSchema | undefined, path
     }
   }
   return unknownFields;
-}
-
-/** Fills in defaults in place, parents first. */
-export function applySchemaDefaults(value: unknown, schema: StructuralSchema | undefined): void {
-  if (schema === undefined) return;
-  if (Array.isArray(value)) {
-    if (schema.items !== undefined) for (const item of value) applySchemaDefaults(item, schema.items);
-    return;
-  }
-  if (!isObject(value)) return;
-  for (const [key, inner] of Object.entries(schema.properties ?? {})) {
-    if (value[key] === undefined && inner.default !== undefined) value[key] = clone(inner.default);
-    applySchemaDefaults(value[key], inner);
-  }
-  const rest = schema.additionalProperties;
-  if (isObject(rest))
-    for (const key of Object.keys(value))
-      if (schema.properties?.[key] === undefined) applySchemaDefaults(value[key], rest as StructuralSchema);
 }
 
 function typeName(value: unknown): string {

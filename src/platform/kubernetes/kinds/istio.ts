@@ -1,12 +1,8 @@
 import type { Static } from 'typebox';
+import { istioStatus, SECURITY_GROUP, targetRef, workloadSelector } from './istio-common.ts';
 import { age, ageColumn, column, defineKind, type FieldProblem, forbidden, nameColumn, required } from './kind.ts';
-import { conditions, kindSchema } from './meta.ts';
-import { choice, int64, list, map, object, opaque, string, strings } from './schema.ts';
-
-const SECURITY = 'security.istio.io';
-const workloadSelector = object({ matchLabels: strings });
-const targetRef = object({ group: string, kind: string, name: string, namespace: string }, ['kind', 'name']);
-const istioStatus = object({ conditions, validationMessages: list(opaque), observedGeneration: int64 });
+import { kindSchema } from './meta.ts';
+import { choice, list, map, object, string } from './schema.ts';
 
 const source = object({
   principals: list(string),
@@ -54,7 +50,7 @@ const authorizationPolicySchema = kindSchema({
 });
 export type AuthorizationPolicy = Static<typeof authorizationPolicySchema>;
 export const AuthorizationPolicyKind = defineKind<AuthorizationPolicy>({
-  apiVersion: `${SECURITY}/v1`,
+  apiVersion: `${SECURITY_GROUP}/v1`,
   otherVersions: ['v1beta1'],
   kind: 'AuthorizationPolicy',
   plural: 'authorizationpolicies',
@@ -88,7 +84,7 @@ const peerAuthenticationSchema = kindSchema({
 });
 export type PeerAuthentication = Static<typeof peerAuthenticationSchema>;
 export const PeerAuthenticationKind = defineKind<PeerAuthentication>({
-  apiVersion: `${SECURITY}/v1`,
+  apiVersion: `${SECURITY_GROUP}/v1`,
   otherVersions: ['v1beta1'],
   kind: 'PeerAuthentication',
   plural: 'peerauthentications',

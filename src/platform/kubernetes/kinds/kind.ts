@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
 import type { KubeObject } from './meta.ts';
+import { applySchemaDefaults, type DefaultingSchema, hasDefaults } from './schema-defaults.ts';
 
 /** One column of `kubectl get`; priority 1 shows only with `-o wide`. */
 export interface Column {
@@ -49,6 +50,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly scale?: ScalePaths;
   /** Kinds whose generation counts changes outside metadata and status. */
   readonly hasGeneration: boolean;
+  /** In other clusters a CustomResourceDefinition makes this kind, so it behaves and shows as a custom resource. */
+  readonly isCustom: boolean;
   readonly description: string;
   readonly schema: TSchema;
   readonly columns: readonly Column[];
@@ -82,9 +85,13 @@ interface KindInput<T extends KubeObject> {
 export function defineKind<T extends KubeObject>(input: KindInput<T>): Kind<T> {
   const slash = input.apiVersion.indexOf('/');
   const version = input.apiVersion.slice(slash + 1);
+  const group = slash < 0 ? '' : input.apiVersion.slice(0, slash);
+  // TypeBox schemas are plain JSON Schema objects
+  const schema = input.schema as unknown as DefaultingSchema;
+  const defaults = input.defaults ?? (() => {});
   const properties = (input.schema as { properties?: Record<string, unknown> }).properties ?? {};
   return {
-    group: slash < 0 ? '' : input.apiVersion.slice(0, slash),
+    group,
     version,
     versions: [version, ...(input.otherVersions ?? [])],
     kind: input.kind,
@@ -96,6 +103,7 @@ export function defineKind<T extends KubeObject>(input: KindInput<T>): Kind<T> {
     hasStatus: input.status ?? false,
     ...(input.scale === undefined ? {} : { scale: input.scale }),
     hasGeneration: 'spec' in properties,
+    isCustom: group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io',
     description: input.description,
     schema: input.schema,
     columns: input.columns ?? [
@@ -103,7 +111,12 @@ export function defineKind<T extends KubeObject>(input: KindInput<T>): Kind<T> {
       column('Age', 'Time since creation.'),
     ],
     cells: input.cells ?? ((object, now) => [object.metadata.name ?? '', age(object, now)]),
-    applyDefaults: input.defaults ?? (() => {}),
+    applyDefaults: hasDefaults(schema)
+      ? (object) => {
+          applySchemaDefaults(object, schema);
+          defaults(object);
+        }
+      : defaults,
     validate: input.validate ?? (() => []),
   };
 }

@@ -58,3 +58,22 @@ export const listMap = <S extends TSchema>(items: S, ...keys: readonly string[])
     'x-kubernetes-patch-merge-key': keys[0],
     'x-kubernetes-patch-strategy': 'merge',
   });
+
+/** `schema` with further marks: lengths, counts, a pattern, a default. Its type stays. */
+export const limited = <S extends TSchema>(schema: S, marks: object): S => ({ ...schema, ...marks });
+/** `schema`, filled in with `value` where it is absent. */
+export const withDefault = <S extends TSchema>(schema: S, value: unknown): S => limited(schema, { default: value });
+/** Text of a length and form. */
+export const text = (marks: { minLength?: number; maxLength?: number; pattern?: string }) => limited(string, marks);
+/** Any number, for percentages and factors. */
+export const number = Type.Unsafe<number>({ type: 'number', format: 'double' });
+/** An unsigned 32-bit integer, as protobuf's `uint32` has it. */
+export const uint32 = Type.Unsafe<number>({ type: 'integer', minimum: 0, maximum: 4294967295 });
+/** A value that may be given as null, which means "absent"; protobuf's wrapper types are written so. */
+export const nullable = <S extends TSchema>(schema: S) => Type.Unsafe<Static<S> | null>(limited(schema, { nullable: true }));
+/** At most one of the named fields may be present, as in a protobuf `oneof`. */
+export const atMostOne = (...fields: readonly string[]) => ({
+  oneOf: [{ not: { anyOf: fields.map((field) => ({ required: [field] })) } }, ...fields.map((field) => ({ required: [field] }))],
+});
+/** One of some numbers. */
+export const numbers = (...values: readonly number[]) => Type.Unsafe<number>({ type: 'integer', enum: [...values] });
