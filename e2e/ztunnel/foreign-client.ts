@@ -2,11 +2,11 @@
 import 'reflect-metadata';
 import fs from 'node:fs';
 import * as x509 from '@peculiar/x509';
-import { readCertificate, type WorkloadCertificate } from '../../src/dataplane/ztunnel/certificate.ts';
-import { createSigningRequest } from '../../src/dataplane/ztunnel/csr.ts';
-import type { ConnectionEnd } from '../../src/dataplane/ztunnel/end-reason.ts';
-import { ClientTunnel } from '../../src/dataplane/ztunnel/hbone-client.ts';
-import type { TunnelStream } from '../../src/dataplane/ztunnel/tunnel.ts';
+import { readCertificate, type WorkloadCertificate } from '../../src/dataplane/core/certificate.ts';
+import { createSigningRequest } from '../../src/dataplane/core/csr.ts';
+import type { ConnectionEnd } from '../../src/dataplane/core/end-reason.ts';
+import { ClientTunnel } from '../../src/dataplane/core/hbone-client.ts';
+import type { TunnelStream } from '../../src/dataplane/core/tunnel.ts';
 import { CLIENT_SETTINGS, type HeaderList, responseStatus } from '../../src/protocol/index.ts';
 import type { Lab } from './lab.ts';
 import type { Node, Pod } from './network.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import type { WorkloadCertificate } from '../../src/dataplane/ztunnel/certificate.ts';
+import type { WorkloadCertificate } from '../../src/dataplane/core/certificate.ts';
 import { dial, echo, serve } from './apps.ts';
 import { connectTo, issue, openTunnel } from './foreign-client.ts';
 import { Lab, type TestProxy, until } from './lab.ts';

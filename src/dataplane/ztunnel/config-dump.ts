@@ -14,7 +14,7 @@ import {
   serviceKey,
   type Workload,
 } from '../../mesh/index.ts';
-import type { CertificateManager } from './certificate-manager.ts';
+import type { CertificateManager } from '../core/certificate-manager.ts';
 import type { Config, WorkloadInfo } from './config.ts';
 import type { ConnectionRecord, ConnectionTable } from './connection-record.ts';
 import type { PodProxy } from './pod-proxy.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
-import { ConfigError, readConfig } from './config.ts';
-import { parseDuration } from './duration.ts';
+import { ConfigError } from '../core/config.ts';
+import { parseDuration } from '../core/duration.ts';
+import { readConfig } from './config.ts';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
   try {

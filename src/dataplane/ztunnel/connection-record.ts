@@ -2,8 +2,8 @@
 import type { Service, Workload } from '../../mesh/index.ts';
 import { type Logger, type Raw, raw } from '../../platform/telemetry/index.ts';
 import type { Baggage } from '../../protocol/index.ts';
-import { ByteCounts } from './byte-counts.ts';
-import type { ConnectionEnd } from './end-reason.ts';
+import { ByteCounts } from '../core/byte-counts.ts';
+import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { TrafficMetrics, TrafficParties, TrafficSeries } from './traffic-metrics.ts';
 
 export type Direction = 'inbound' | 'outbound';

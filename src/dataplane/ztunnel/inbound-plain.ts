@@ -1,8 +1,8 @@
 /** A connection to a pod that does not come through a tunnel: allowed as far as policies allow somebody without identity (ambient contract 2.7). */
 import { authorize, type Connection, formatHostPort, inboundService, rejectionMessage } from '../../mesh/index.ts';
 import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
+import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
-import { type ConnectionEnd, endOf } from './end-reason.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';

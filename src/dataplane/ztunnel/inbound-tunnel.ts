@@ -2,13 +2,13 @@
 import { clientIdentity, formatHostPort, formatIdentity, type Identity, identitiesFromSubjectAltName } from '../../mesh/index.ts';
 import { type Deadline, deadlines, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2CloseReason } from '../../protocol/index.ts';
-import { ALPN_H2 } from './certificate.ts';
+import { ALPN_H2 } from '../core/certificate.ts';
+import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
+import { peerSubjectAltName } from '../core/hbone-client.ts';
+import { Tunnel } from '../core/tunnel.ts';
 import { logEarlyDeny } from './connection-record.ts';
-import { type ConnectionEnd, endOf } from './end-reason.ts';
-import { peerSubjectAltName } from './hbone-client.ts';
 import { InboundStream } from './inbound-stream.ts';
 import type { PodProxy } from './pod-proxy.ts';
-import { Tunnel } from './tunnel.ts';
 
 /** A peer has this long for TLS; the HTTP/2 machine has its own limit for the preface. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;

@@ -1,7 +1,8 @@
 /** The node proxy: a drop-in replacement for Istio's ztunnel. */
 import { Logging } from '../../platform/telemetry/index.ts';
-import { ConfigError, readConfig } from './config.ts';
-import { LogBatch } from './log-batch.ts';
+import { ConfigError } from '../core/config.ts';
+import { LogBatch } from '../core/log-batch.ts';
+import { readConfig } from './config.ts';
 import { NodeProxy } from './proxy.ts';
 
 /** Runs the node proxy until SIGTERM, SIGINT or `/quitquitquit`, and its drain. The exit code: 0, or 1 when it could not start or go on. */

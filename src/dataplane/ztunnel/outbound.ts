@@ -10,11 +10,11 @@ import {
 } from '../../mesh/index.ts';
 import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import { encodeForwarded, type HeaderList, responseStatus } from '../../protocol/index.ts';
+import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
+import type { ClientTunnel } from '../core/hbone-client.ts';
+import type { PoolUser } from '../core/hbone-pool.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { baggageHeader } from './context.ts';
-import { type ConnectionEnd, endOf } from './end-reason.ts';
-import type { ClientTunnel } from './hbone-client.ts';
-import type { PoolUser } from './hbone-pool.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';

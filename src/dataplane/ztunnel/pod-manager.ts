@@ -16,11 +16,11 @@ import {
   WorkloadResponseSchema,
   ZdsHelloSchema,
 } from '../../protocol/index.ts';
-import { Backoff } from './backoff.ts';
+import { Backoff } from '../core/backoff.ts';
+import type { Readiness } from '../core/readiness.ts';
 import type { WorkloadInfo } from './config.ts';
 import type { ProxyContext } from './context.ts';
 import { PodProxy } from './pod-proxy.ts';
-import type { Readiness } from './readiness.ts';
 
 export const READY_TASK = 'workload proxy manager';
 /** Pods whose listeners could not be opened are tried again after this, in milliseconds. */

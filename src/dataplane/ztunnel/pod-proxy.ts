@@ -18,13 +18,13 @@ import {
 import { originalDestination, peerEndpoint, type SocketEndpoint, type TcpOptions } from '../../platform/linux/index.ts';
 import { type DialOptions, plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
 import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
-import type { WorkloadCertificate } from './certificate.ts';
+import type { WorkloadCertificate } from '../core/certificate.ts';
+import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
+import { ClientTunnel } from '../core/hbone-client.ts';
+import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
-import { type ConnectionEnd, type EndReason, endOf } from './end-reason.ts';
-import { ClientTunnel } from './hbone-client.ts';
-import { HbonePool, type PoolDestination } from './hbone-pool.ts';
 import { InboundPlain } from './inbound-plain.ts';
 import { InboundHandshake, type InboundTunnel } from './inbound-tunnel.ts';
 import { OutboundConnection } from './outbound.ts';

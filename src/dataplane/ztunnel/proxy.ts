@@ -3,18 +3,18 @@ import fs from 'node:fs';
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload, workloadIdentity } from '../../mesh/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
 import { type Logging, Registry } from '../../platform/telemetry/index.ts';
-import { CaClient } from './ca-client.ts';
-import { CertificateManager } from './certificate-manager.ts';
+import { CaClient } from '../core/ca-client.ts';
+import { CertificateManager } from '../core/certificate-manager.ts';
+import { HttpServers } from '../core/http-servers.ts';
+import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
+import { Readiness } from '../core/readiness.ts';
+import { XdsClient } from '../core/xds-client.ts';
 import type { Config } from './config.ts';
 import { configDump } from './config-dump.ts';
 import type { ProxyContext } from './context.ts';
-import { HttpServers } from './http-servers.ts';
-import { applyLocalXds, xdsHandlers } from './mesh-state.ts';
 import { PodManager, READY_TASK } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
-import { Readiness } from './readiness.ts';
 import { TrafficMetrics } from './traffic-metrics.ts';
-import { XdsClient } from './xds-client.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;
@@ -41,7 +41,7 @@ export class NodeProxy {
     const log = logging.logger('ztunnel');
     const telemetry = new Registry();
     const registry = new MeshRegistry();
-    this.#ca = config.ca && new CaClient(config.ca, config);
+    this.#ca = config.ca && new CaClient(config.ca, config, config.mode === 'shared');
     const ca = this.#ca;
     const certificates = new CertificateManager({
       fetch: (identity) => (ca ? ca.fetch(identity) : Promise.reject(new Error('no CA: CA_ADDRESS is empty'))),

@@ -1,7 +1,7 @@
 /** Joins two TCP connections: bytes, half closes and back-pressure both ways. */
 import { type SocketEvents, SocketWriter, type TcpSocket } from '../../platform/net/index.ts';
-import type { ByteCounts } from './byte-counts.ts';
-import { COMPLETE, type ConnectionEnd, endOf } from './end-reason.ts';
+import type { ByteCounts } from '../core/byte-counts.ts';
+import { COMPLETE, type ConnectionEnd, endOf } from '../core/end-reason.ts';
 
 class Side implements SocketEvents {
   readonly socket: TcpSocket;

@@ -2,7 +2,7 @@
 import { formatIdentity, type Service, type Workload, workloadIdentity } from '../../mesh/index.ts';
 import type { Counter, CounterHandle, Gauge, GaugeHandle, Labels, Registry } from '../../platform/telemetry/index.ts';
 import type { Baggage } from '../../protocol/index.ts';
-import type { ResponseFlag } from './end-reason.ts';
+import type { ResponseFlag } from '../core/end-reason.ts';
 
 export type Reporter = 'source' | 'destination';
 

@@ -5,9 +5,9 @@
 import type { SocketEvents, Source, TcpSocket } from '../../platform/net/index.ts';
 import { SocketWriter } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2Connection } from '../../protocol/index.ts';
-import type { ByteCounts } from './byte-counts.ts';
-import { COMPLETE, type ConnectionEnd, endOf } from './end-reason.ts';
-import type { Tunnel, TunnelStream } from './tunnel.ts';
+import type { ByteCounts } from '../core/byte-counts.ts';
+import { COMPLETE, type ConnectionEnd, endOf } from '../core/end-reason.ts';
+import type { Tunnel, TunnelStream } from '../core/tunnel.ts';
 
 const EMPTY = new Uint8Array(0);
 

@@ -1,11 +1,11 @@
 /** The proxy's own HTTP interfaces: admin (localhost), metrics and readiness. */
 import type { Server } from 'bun';
 import { type Logging, metricsResponse, type Registry } from '../../platform/telemetry/index.ts';
-import type { Config } from './config.ts';
+import type { CoreConfig } from './config.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface HttpServersOptions {
-  readonly config: Config;
+  readonly config: CoreConfig;
   readonly telemetry: Registry;
   readonly readiness: Readiness;
   readonly logging: Logging;
@@ -14,7 +14,7 @@ export interface HttpServersOptions {
   readonly quit: () => Promise<void>;
 }
 
-const INDEX = `<!DOCTYPE html><html><head><title>ztunnel</title></head><body><h1>ztunnel</h1><ul>
+const index = (name: string): string => `<!DOCTYPE html><html><head><title>${name}</title></head><body><h1>${name}</h1><ul>
 <li><a href="config_dump">config_dump</a>: current configuration and state (JSON)</li>
 <li>logging: POST ?level=info,access=off or ?reset</li>
 <li>quitquitquit: POST to shut down gracefully</li>
@@ -76,7 +76,7 @@ export class HttpServers {
     const { pathname, searchParams } = new URL(request.url);
     switch (pathname) {
       case '/':
-        return new Response(INDEX, { headers: { 'content-type': 'text/html; charset=utf-8' } });
+        return new Response(index(this.#options.config.nodeType), { headers: { 'content-type': 'text/html; charset=utf-8' } });
       case '/config_dump':
         return new Response(`${JSON.stringify(this.#options.dump(), undefined, 2)}\n`, { headers: { 'content-type': 'application/json' } });
       case '/logging':

@@ -9,7 +9,7 @@ import {
   DeltaDiscoveryResponseSchema,
 } from '../../protocol/index.ts';
 import { Backoff } from './backoff.ts';
-import type { Config, ControlPlaneTarget } from './config.ts';
+import type { ControlPlaneTarget, CoreConfig } from './config.ts';
 import { GrpcChannel } from './grpc-channel.ts';
 
 const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
@@ -42,7 +42,7 @@ const serialize = (request: DeltaDiscoveryRequest): Buffer => Buffer.from(toBina
 
 export class XdsClient {
   readonly #channel: GrpcChannel;
-  readonly #config: Config;
+  readonly #config: CoreConfig;
   readonly #handlers: ReadonlyMap<string, XdsHandler>;
   readonly #logger: Logger;
   readonly #backoff = new Backoff(FIRST_BACKOFF_MS, MAX_BACKOFF_MS);
@@ -57,7 +57,7 @@ export class XdsClient {
   #stopping = false;
   #sleep: (() => void) | undefined;
 
-  constructor(target: ControlPlaneTarget, config: Config, handlers: readonly XdsHandler[], logger: Logger, telemetry: Registry) {
+  constructor(target: ControlPlaneTarget, config: CoreConfig, handlers: readonly XdsHandler[], logger: Logger, telemetry: Registry) {
     this.#channel = new GrpcChannel(target, config);
     this.#config = config;
     this.#handlers = new Map(handlers.map((handler) => [handler.typeUrl, handler]));
@@ -174,10 +174,10 @@ export class XdsClient {
   }
 }
 
-function nodeOf(config: Config) {
-  const { instanceIp, podName, podNamespace } = config;
+function nodeOf(config: CoreConfig) {
+  const { nodeType, instanceIp, podName, podNamespace } = config;
   return {
-    id: `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
+    id: `${nodeType}~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
     metadata: {
       NAME: podName,
       NAMESPACE: podNamespace,

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { ChannelCredentials, Client, type ClientOptions, Metadata } from '@grpc/grpc-js';
-import type { Config, ControlPlaneTarget } from './config.ts';
+import type { ControlPlaneTarget, CoreConfig } from './config.ts';
 
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
@@ -26,11 +26,11 @@ function readRoot(target: ControlPlaneTarget): Buffer | null {
 
 export class GrpcChannel {
   readonly #target: ControlPlaneTarget;
-  readonly #config: Config;
+  readonly #config: CoreConfig;
   #client: Client | undefined;
   #root: Buffer | null = null;
 
-  constructor(target: ControlPlaneTarget, config: Config) {
+  constructor(target: ControlPlaneTarget, config: CoreConfig) {
     this.#target = target;
     this.#config = config;
   }

@@ -7,7 +7,7 @@ import {
   IstioCertificateResponseSchema,
 } from '../../protocol/index.ts';
 import { readCertificate, type WorkloadCertificate } from './certificate.ts';
-import type { Config, ControlPlaneTarget } from './config.ts';
+import type { ControlPlaneTarget, CoreConfig } from './config.ts';
 import { createSigningRequest } from './csr.ts';
 import { GrpcChannel } from './grpc-channel.ts';
 
@@ -19,24 +19,26 @@ const deserialize = (bytes: Buffer): IstioCertificateResponse => fromBinary(Isti
 
 export class CaClient {
   readonly #channel: GrpcChannel;
-  readonly #config: Config;
+  readonly #config: CoreConfig;
+  readonly #impersonates: boolean;
 
-  constructor(target: ControlPlaneTarget, config: Config) {
+  /** `impersonates`: the CA is asked to sign for other identities than the caller's own. */
+  constructor(target: ControlPlaneTarget, config: CoreConfig, impersonates: boolean) {
     this.#channel = new GrpcChannel(target, config);
     this.#config = config;
+    this.#impersonates = impersonates;
   }
 
-  /** A certificate with a fresh key. In shared mode the CA is asked to sign for another identity than the caller's. */
+  /** A certificate with a fresh key. */
   async fetch(identity: string): Promise<WorkloadCertificate> {
-    const shared = this.#config.mode === 'shared';
     const { csrPem, keyPem } = await createSigningRequest(identity);
     const request = create(IstioCertificateRequestSchema, {
       csr: csrPem,
       validityDuration: BigInt(this.#config.secretTtlSeconds),
-      ...(shared ? { metadata: { ImpersonatedIdentity: identity } } : {}),
+      ...(this.#impersonates ? { metadata: { ImpersonatedIdentity: identity } } : {}),
     });
     const response = await this.#call(request);
-    return readCertificate(response.certChain, keyPem, shared ? identity : undefined);
+    return readCertificate(response.certChain, keyPem, this.#impersonates ? identity : undefined);
   }
 
   close(): void {
