@@ -2,10 +2,11 @@
 import { type Failure, failure, unresolvablePort } from './failure.ts';
 import { isBehindGateway } from './gateway.ts';
 import { canonicalIp } from './ip.ts';
-import type { GatewayAddress, Service, Workload } from './model.ts';
+import type { Service, Workload } from './model.ts';
 import type { MeshRegistry } from './registry.ts';
 import { ILLEGAL_PORTS } from './resolve.ts';
 import type { Trace } from './trace.ts';
+import { waypointsOf } from './waypoint-target.ts';
 
 /** An accepted stream: connect to `ip:port`, which is also what authorisation sees. */
 export interface InboundRoute {
@@ -85,11 +86,6 @@ const isForMe = (registry: MeshRegistry, local: Workload, connectionIp: string, 
     isBehindGateway(registry, gateway, local, connectionIp),
   );
 };
-
-const waypointsOf = (subject: Service | Workload): GatewayAddress[] => [
-  ...(subject.waypoint === undefined ? [] : [subject.waypoint]),
-  ...('weightedWaypoints' in subject ? subject.weightedWaypoints.map(({ destination }) => destination) : []),
-];
 
 /**
  * The service to name in telemetry for an accepted connection: the one the client says it meant (`Forwarded: host=`), if this workload

@@ -43,6 +43,7 @@ export {
 } from './route.ts';
 export type { Trace, TraceStep } from './trace.ts';
 export * from './waypoint-binding.ts';
+export { resolveWaypointTarget, type WaypointTarget } from './waypoint-target.ts';
 export * from './wds-decode.ts';
 export * from './wds-decode-policy.ts';
 export * from './wds-encode.ts';

@@ -8,6 +8,7 @@ import {
   type FailureReason,
   formatHostPort,
   formatIdentity,
+  type Identity,
   ILLEGAL_PORTS,
   POLICY_CHANGE_MESSAGE,
   policiesFor,
@@ -22,11 +23,12 @@ import type { WorkloadCertificate } from '../core/certificate.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
 import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
+import { type HandshakeHost, ServerHandshake } from '../core/server-handshake.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
 import { InboundPlain } from './inbound-plain.ts';
-import { InboundHandshake, type InboundTunnel } from './inbound-tunnel.ts';
+import { InboundTunnel } from './inbound-tunnel.ts';
 import { OutboundConnection } from './outbound.ts';
 import type { Reporter } from './traffic-metrics.ts';
 
@@ -45,7 +47,7 @@ export interface EnforcedConnection {
   close(end: ConnectionEnd): void;
 }
 
-export class PodProxy {
+export class PodProxy implements HandshakeHost {
   readonly context: ProxyContext;
   readonly info: WorkloadInfo;
   readonly pool: HbonePool;
@@ -202,9 +204,17 @@ export class PodProxy {
     this.context.metrics.socketClosed('source');
   }
 
-  inboundTunnelOpened(tunnel: InboundTunnel): void {
+  handshakeDone(socket: TcpSocket, identity: Identity, sourceIp: string, destinationIp: string): void {
+    const tunnel = new InboundTunnel(this, identity, sourceIp, socket.remotePort, destinationIp);
     if (this.#closed) tunnel.fail('the workload is leaving');
     else this.#tunnels.add(tunnel);
+    tunnel.start(socket);
+  }
+
+  handshakeFailed({ reason, message }: ConnectionEnd, source: string, destinationIp: string): void {
+    this.refused('inbound', reason);
+    logEarlyDeny(this.context.access, 'inbound', source, formatHostPort(destinationIp, INBOUND_HBONE_PORT), message);
+    this.socketClosed('destination');
   }
 
   inboundTunnelClosed(tunnel: InboundTunnel, reason: Http2CloseReason, detail: string): void {
@@ -343,7 +353,7 @@ export class PodProxy {
       return undefined;
     }
     this.context.metrics.socketOpened('destination');
-    return new InboundHandshake(this, socket, sourceIp, destinationIp);
+    return new ServerHandshake(this, socket, sourceIp, destinationIp);
   }
 
   #dialTunnel(to: PoolDestination, pool: HbonePool): ClientTunnel {

@@ -1,0 +1,45 @@
+/** What a tunnel to a waypoint is for: the service or workload its authority names, if this waypoint stands before it (sections 2.6 and 9.2). */
+import { type Failure, failure } from './failure.ts';
+import { isBehindGateway } from './gateway.ts';
+import type { Authority } from './inbound.ts';
+import { canonicalIp } from './ip.ts';
+import type { GatewayAddress, Service, Workload } from './model.ts';
+import type { MeshRegistry } from './registry.ts';
+
+/** `port` is a service port behind a service, the application's own port behind a workload. */
+export type WaypointTarget =
+  | { readonly kind: 'service'; readonly service: Service; readonly port: number }
+  | { readonly kind: 'workload'; readonly workload: Workload; readonly port: number };
+
+/**
+ * `local` is the waypoint's own workload, `connectionIp` the address the tunnel was sent to. A waypoint lends its identity to what it forwards, so it
+ * forwards only to what asked for it by `use-waypoint`.
+ */
+export const resolveWaypointTarget = (
+  registry: MeshRegistry,
+  local: Workload,
+  connectionIp: string,
+  authority: Authority,
+): WaypointTarget | Failure => {
+  const ip = canonicalIp(authority.host);
+  if (ip === undefined) {
+    const service = registry.servicesByHostname(authority.host).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
+    return service === undefined ? failure('unknown-hostname', authority.host) : { kind: 'service', service, port: authority.port };
+  }
+  const service = registry.servicesByVip(local.network, ip).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
+  if (service !== undefined) return { kind: 'service', service, port: authority.port };
+  const found = registry.findAddress(local.network, ip, local.namespace);
+  const subject = found?.kind === 'service' ? found.service : found?.workload;
+  if (found === undefined || subject === undefined || !isWaypointOf(registry, subject, local, connectionIp))
+    return failure('ip-mismatch', `${ip} is not behind this waypoint`);
+  return { ...found, port: authority.port };
+};
+
+const isWaypointOf = (registry: MeshRegistry, subject: Service | Workload, local: Workload, connectionIp: string): boolean =>
+  waypointsOf(subject).some((gateway) => isBehindGateway(registry, gateway, local, connectionIp));
+
+/** Every waypoint traffic to a service or workload may come through. */
+export const waypointsOf = (subject: Service | Workload): GatewayAddress[] => [
+  ...(subject.waypoint === undefined ? [] : [subject.waypoint]),
+  ...('weightedWaypoints' in subject ? subject.weightedWaypoints.map(({ destination }) => destination) : []),
+];
