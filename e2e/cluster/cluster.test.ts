@@ -17,7 +17,7 @@ import {
   streamLogs,
   type UnknownObject,
 } from '../../src/platform/kubernetes/index.ts';
-import { manifests } from './manifests.ts';
+import { clientImage, manifests } from './manifests.ts';
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'lateen-e2e-'));
 const env = { ...process.env, LATEEN_STATE_DIR: path.join(dir, 'state'), KUBECONFIG: path.join(dir, 'kubeconfig') };
@@ -95,7 +95,7 @@ const logOf = async (pod: PodView, options: { previous?: boolean; tailLines?: nu
 
 beforeAll(async () => {
   if (!canRun) return;
-  const result = await up({ env, nodes: 2, mesh: false });
+  const result = await up({ env, nodes: 2, mesh: false, images: [clientImage(dir)] });
   expect(result).toMatchObject({ started: true, nodes: ['node1', 'node2'], context: 'lateen' });
   client = new Client(loadKubeConfig(env));
   await applyManifests(client, parseManifests(manifests(dir), 'e2e'));
@@ -141,6 +141,15 @@ e2e('a pod may use the API with its own credentials', async () => {
   const script = `const d = '/var/run/secrets/kubernetes.io/serviceaccount/', t = await Bun.file(d + 'token').text();
     const r = await fetch('https://kubernetes.default.svc/version', { headers: { authorization: 'Bearer ' + t }, tls: { ca: await Bun.file(d + 'ca.crt').text() } }); process.stdout.write(String(r.status))`;
   expect((await run(from!, ['bun', '-e', script])).output).toBe('200');
+});
+
+e2e('an image directory brings programs, files and environment, and this machine keeps none of them', async () => {
+  const [one] = await readyPods('client', 1);
+  expect((await run(one!, ['lateen-e2e-read'])).output).toBe('from the image');
+  expect((await run(one!, ['sh', '-c', 'echo $IMAGE'])).output).toBe('client\n');
+  expect((await run(one!, ['sh', '-c', 'echo x > /lateen-e2e-note || echo refused'])).output).toEndWith('refused\n');
+  expect(fs.existsSync('/lateen-e2e-note')).toBe(false);
+  expect(fs.existsSync('/usr/local/bin/lateen-e2e-read')).toBe(false);
 });
 
 e2e('mounts and environment are the pod’s, and the machine’s file system stays as it was', async () => {

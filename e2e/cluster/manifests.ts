@@ -42,6 +42,17 @@ await Bun.write('/tmp/lateen-e2e-scratch/load.json', result);
 process.stdout.write(result);
 `;
 
+/** An image directory: an entrypoint of this machine, a program found on the image's PATH, and a file directly below the root. */
+export function clientImage(dir: string): string {
+  const image = path.join(dir, 'client-image');
+  const bin = path.join(image, 'rootfs/usr/local/bin');
+  fs.mkdirSync(bin, { recursive: true });
+  fs.writeFileSync(path.join(bin, 'lateen-e2e-read'), '#!/bin/sh\ncat /lateen-e2e-note\n', { mode: 0o755 });
+  fs.writeFileSync(path.join(image, 'rootfs/lateen-e2e-note'), 'from the image');
+  fs.writeFileSync(path.join(image, 'config.json'), '{"config":{"Entrypoint":["sleep"],"Env":["IMAGE=client"]}}');
+  return `e2e/client=${image}`;
+}
+
 /** Writes the programs to `dir` and returns the objects that run them. */
 export function manifests(dir: string): string {
   const server = path.join(dir, 'server.ts');
@@ -107,7 +118,7 @@ spec:
       containers:
         - name: client
           image: e2e/client
-          command: [sleep, "100000"]
+          args: ["100000"]
           volumeMounts: [{ name: tmp, mountPath: /tmp/lateen-e2e-scratch }]
       volumes: [{ name: tmp, emptyDir: {} }]
 `;

@@ -10,7 +10,7 @@ export const addClusterCommands = (root: Command): void => {
     .description('start the embedded cluster, with the mesh in it')
     .option('--nodes <number>', 'how many nodes (default: 2, or as before)')
     .option('-f, --filename <file>', 'apply these manifests when it is up; may be repeated', collect, [])
-    .option('--image <name=command>', 'the program that stands for an image; may be repeated', collect, [])
+    .option('--image <name=command>', 'the program, or the image directory, that stands for an image; may be repeated', collect, [])
     .option('--no-mesh', 'leave control plane, node agent and node proxy out')
     .option('--port <number>', 'port of the API server on 127.0.0.1')
     .addHelpText(

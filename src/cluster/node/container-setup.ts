@@ -7,6 +7,7 @@ import { readText } from '../files.ts';
 import type { StartRequest } from './container-process.ts';
 import type { Mount } from './container-script.ts';
 import { containerEnvironment, expand, type PodFacts } from './environment.ts';
+import type { ImageFile } from './image-directory.ts';
 import { resolveImage } from './images.ts';
 import { planMounts } from './mount-plan.ts';
 import type { NodeContext } from './node-context.ts';
@@ -31,24 +32,29 @@ export function containerSetup(
   const hostname = podHostname(pod);
   const env = containerEnvironment(pod, container, facts, context.sources, {
     ...context.containerEnv,
+    ...image.env,
     HOSTNAME: pod.spec?.hostNetwork === true ? facts.nodeName : hostname,
     KUBERNETES_SERVICE_HOST: NETWORK.kubernetesService,
     KUBERNETES_SERVICE_PORT: '443',
     KUBERNETES_SERVICE_PORT_HTTPS: '443',
     KUBERNETES_PORT: `tcp://${NETWORK.kubernetesService}:443`,
   });
-  const argv = [...image.argv, ...(container.args ?? [])].map((word) => expand(word, env));
-  const workingDir = container.workingDir ?? '/';
+  const argv = image.argv.map((word) => expand(word, env));
+  const workingDir = container.workingDir ?? image.workingDir ?? '/';
   const program = argv[0] ?? '';
   const PATH = env['PATH'] ?? '';
   const mountsCover = (at: string): boolean => (container.volumeMounts ?? []).some(({ mountPath }) => at.startsWith(mountPath));
-  if (!mountsCover(program) && Bun.which(program, { PATH, cwd: fs.existsSync(workingDir) ? workingDir : '/' }) === null) {
+  const candidates = program.includes('/')
+    ? [path.resolve(workingDir, program)]
+    : PATH.split(':').map((directory) => path.join(directory, program));
+  const isInImage = image.files.some(({ target }) => candidates.includes(target));
+  if (!isInImage && !mountsCover(program) && Bun.which(program, { PATH, cwd: fs.existsSync(workingDir) ? workingDir : '/' }) === null) {
     throw new StartError(
       `exec: "${program}": ${program.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'} (it has to exist on this machine)`,
     );
   }
   return {
-    mounts: planMounts(mountsOf(container, volumes, podDir)),
+    mounts: planMounts(withImageFiles(mountsOf(container, volumes, podDir), image.files)),
     argv,
     env,
     workingDir,
@@ -85,6 +91,12 @@ function mountsOf(container: Container, volumes: ReadonlyMap<string, string>, po
       mounts.push({ source: path.join(podDir, 'etc', name), target: `/etc/${name}`, readOnly: false, isFile: true });
   }
   return mounts;
+}
+
+/** A volume hides what the image has at or below its mount point. */
+function withImageFiles(mounts: readonly Mount[], files: readonly ImageFile[]): Mount[] {
+  const isHidden = (at: string): boolean => mounts.some(({ target }) => at === target || at.startsWith(`${target}/`));
+  return [...mounts, ...files.filter(({ target }) => !isHidden(target)).map((file) => ({ ...file, readOnly: true, isFile: true }))];
 }
 
 /** Writes what every container of the pod sees as its own hosts, resolv.conf and hostname. */
