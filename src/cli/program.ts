@@ -5,6 +5,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addMeshCommands } from './commands/mesh.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPodCommands } from './commands/pods.ts';
+import { addWaypointCommands } from './commands/waypoint.ts';
 import { EXIT, EXIT_MEANING } from './exit.ts';
 import { endQuietlyWithoutReader, printError } from './output.ts';
 import { readVersion } from './version.ts';
@@ -37,6 +38,7 @@ ${Object.entries(EXIT)
   addObjectCommands(program);
   addPodCommands(program);
   addMeshCommands(program);
+  addWaypointCommands(program);
   addCompletionCommand(program);
   program.commands.forEach(exitByException);
   return exitByException(program);

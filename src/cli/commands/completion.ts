@@ -11,19 +11,23 @@ const optionsOf = (command: Command): string[] => command.options.flatMap(({ lon
 
 /** One line per command: its words, then what may follow. */
 const cases = (root: Command): string[] => {
-  const lines = [`    "") words="${[...visible(root).map((one) => one.name()), ...optionsOf(root)].join(' ')}" ;;`];
-  for (const command of visible(root)) {
+  const lines: string[] = [];
+  const add = (command: Command, path: readonly string[]): void => {
     const inner = visible(command);
-    lines.push(`    "${command.name()}") words="${[...inner.map((one) => one.name()), ...optionsOf(command)].join(' ')}" ;;`);
-    for (const one of inner) lines.push(`    "${command.name()} ${one.name()}") words="${optionsOf(one).join(' ')}" ;;`);
-  }
+    lines.push(`    "${path.join(' ')}") words="${[...inner.map((one) => one.name()), ...optionsOf(command)].join(' ')}" ;;`);
+    for (const one of inner) add(one, [...path, one.name()]);
+  };
+  add(root, []);
   return lines;
 };
+
+/** Groups and groups of groups: how many words may name a command. */
+const depth = (command: Command): number => Math.max(0, ...visible(command).map((one) => 1 + depth(one)));
 
 const bash = (root: Command): string => `_lateen() {
   local current="\${COMP_WORDS[COMP_CWORD]}" path="" words="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) [ "$(echo "$path" | wc -w)" -lt 2 ] && path="\${path:+$path }$word" ;; esac
+    case "$word" in -*) ;; *) [ "$(echo "$path" | wc -w)" -lt ${depth(root)} ] && path="\${path:+$path }$word" ;; esac
   done
   case "$path" in
 ${cases(root).join('\n')}
