@@ -1,14 +1,12 @@
-/** Octets as text: one character per octet (ISO-8859-1), so that decoding and encoding are exact inverses. */
-const CHARACTERS_PER_CALL = 4096;
-
+/**
+ * Octets as text: one character per octet (ISO-8859-1), so that decoding and encoding are exact inverses. (`TextDecoder('latin1')` is windows-1252 and
+ * changes 0x80 to 0x9f.)
+ */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= CHARACTERS_PER_CALL) return characters(bytes.subarray(start, end));
-  let text = '';
-  for (let at = start; at < end; at += CHARACTERS_PER_CALL) text += characters(bytes.subarray(at, Math.min(end, at + CHARACTERS_PER_CALL)));
-  return text;
+  return slice.call(bytes, start, end);
 }
 
-// `apply` accepts any array-like; the type of `fromCharCode` only knows real arrays.
-const characters = (bytes: Uint8Array): string => String.fromCharCode.apply(undefined, bytes as unknown as number[]);
+// The native method works on any Uint8Array and is several times faster than `String.fromCharCode`, but no type declares it.
+const slice = (Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string }).latin1Slice;
 
 export const EMPTY = new Uint8Array(0);

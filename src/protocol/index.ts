@@ -16,6 +16,29 @@ export { encodeProxyHeader, type ProxyEndpoint, type ProxyHeader } from './hbone
 export { makeTraceparent, parseTraceparent, TRACEPARENT_RANDOM, type Traceparent } from './hbone/traceparent.ts';
 export { type DecodedBlock, HpackDecoder, type HpackDecoderLimits } from './hpack/decoder.ts';
 export { HpackEncoder } from './hpack/encoder.ts';
+export { DETECTION_BYTES, type DetectedProtocol, detectProtocol } from './http1/detect.ts';
+export {
+  CHUNK_END,
+  encodeChunkHead,
+  encodeLastChunk,
+  encodeRequestHead,
+  encodeResponseHead,
+  type Http1HeadOptions,
+  type Http1RequestOptions,
+  type Http1ResponseOptions,
+} from './http1/encoder.ts';
+export { HTTP1_LIMITS } from './http1/limits.ts';
+export { createHttp1Parser } from './http1/parser.ts';
+export { STATUS_REASONS } from './http1/status-reasons.ts';
+export type {
+  BodyFraming,
+  Http1Handler,
+  Http1Head,
+  Http1Limits,
+  Http1Parser,
+  Http1Violation,
+  Http1ViolationReason,
+} from './http1/types.ts';
 export { createHttp2Connection } from './http2/connection.ts';
 export { CLIENT_SETTINGS, LIMITS as HTTP2_LIMITS, SERVER_SETTINGS } from './http2/limits.ts';
 export {

@@ -12,11 +12,15 @@ export type BodyFraming = 'none' | 'length' | 'chunked' | 'until-close';
  * per octet. What concerns one connection is taken out (RFC 9110 section 7.6.1): `connection` and whatever it names, `keep-alive`, `proxy-connection`,
  * `transfer-encoding`, `upgrade`, `te`; its meaning is in the fields below. `content-length` stays, once, when it is the framing (and on a response to
  * HEAD or a 304, where it is only information). `host` stays.
+ *
+ * What is refused where the specifications leave a choice: a repeated `content-length` even with the same value; `transfer-encoding` other than `chunked`
+ * alone; an absolute target whose authority is not the value of `host`; a `connection` that names a field meant for every recipient (`host`,
+ * `authorization`, `x-forwarded-for`, …); framing or routing fields in trailers (others that may not stand there are dropped).
  */
 export interface Http1Head {
   /** HTTP/1.0 or HTTP/1.1. */
   readonly minorVersion: 0 | 1;
-  /** Empty in a response. */
+  /** As sent, case included. Empty in a response. */
   readonly method: string;
   /** As sent: origin-form, absolute-form, authority-form (CONNECT) or `*`. Empty in a response. */
   readonly target: string;
@@ -29,7 +33,7 @@ export interface Http1Head {
   readonly contentLength: number;
   /** Whether the sender lets the connection be used for another message after this one. */
   readonly isKeptAlive: boolean;
-  /** Value of `upgrade` when `connection` names it (request: asked for; response: agreed, status 101), else ''. */
+  /** Value of `upgrade` when `connection` names it (request: asked for; response: agreed, status 101), else ''. Always '' in HTTP/1.0. */
   readonly upgrade: string;
   /** `te: trailers` was sent. */
   readonly acceptsTrailers: boolean;
@@ -40,7 +44,7 @@ export interface Http1Head {
 /** Why bytes were refused. The session answers `status` (requests) or treats the connection as broken (responses), and closes. */
 export interface Http1Violation {
   readonly reason: Http1ViolationReason;
-  /** Status a server answers: 400, 413, 414, 431, 501 or 505. */
+  /** Status a server answers: 400, 414, 431, 501 or 505. Means nothing for a response. */
   readonly status: number;
   /** What was wrong, for a log; never holds a header's value. */
   readonly detail: string;
@@ -82,7 +86,10 @@ export interface Http1Handler {
   /** Interim responses (1xx but 101) come here too, without an `onEnd` of their own; the final one follows. */
   onHead(head: Http1Head): void;
   onBody(chunk: Uint8Array): void;
-  /** The message is complete. `trailers` is empty but for chunked messages that had some. */
+  /**
+   * The message is complete. `trailers` is empty but for chunked messages that had some. Not called for a head that begins a tunnel (`isTunnel`, already
+   * true during its `onHead`): what follows belongs to the tunnel.
+   */
   onEnd(trailers: HeaderList): void;
   /** The bytes cannot be understood; nothing more will come. */
   onViolation(violation: Http1Violation): void;
@@ -95,7 +102,10 @@ export interface Http1Parser {
    * then `isTunnel` is true. Never throws; after a violation it takes nothing.
    */
   push(chunk: Uint8Array): number;
-  /** Response parsers: the method of the request this answer belongs to, before its first byte is pushed. */
+  /**
+   * Response parsers: the method of the request this answer belongs to, before its first byte is pushed. Once per request: bytes of a response nobody asked
+   * for are a violation.
+   */
   expectResponse(method: string): void;
   /** The transport has ended: completes a body that lasts until the end, else a violation `truncated` if a message had begun. */
   end(): void;
