@@ -1,2 +1,12 @@
 /** HTTP routing: the route plan, its compilers, its matcher and its load balancers. Re-exported by the room. */
+
+export { chooseBackend, isMirrored } from './choose-backend.ts';
+export { Cluster, type ClusterOptions, type Outcome, type PickContext } from './cluster.ts';
+export type { RouteMatch } from './compiled-rule.ts';
+export { type EndpointState, endpointKey } from './endpoint-state.ts';
+export { editHeaders } from './header-edit.ts';
 export type * from './plan.ts';
+export { decodeServicePlan, encodeServicePlan } from './plan-codec.ts';
+export { PLAN_LIMITS } from './plan-schema.ts';
+export { checkRegex, checkRegexSubstitution, compileRegex, REGEX_LIMITS, type Regex } from './regex.ts';
+export { compileHttpTable, type RouteTable } from './route-table.ts';

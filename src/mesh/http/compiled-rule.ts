@@ -1,0 +1,99 @@
+/** One rule of a table, ready to be tested: what its place in the index does not already say. */
+import type { HeaderList } from '../../protocol/index.ts';
+import { TextCondition } from './condition.ts';
+import type { FieldCondition, HttpAction, HttpRule, RequestView } from './plan.ts';
+import { headerValue, queryValue } from './request-field.ts';
+
+/** The same object for every request that takes the rule. */
+export interface RouteMatch {
+  readonly action: HttpAction;
+  /** Index into the table's rules. */
+  readonly rule: number;
+  /** What an exact, segments or prefix match took of the path, as the rule writes it; a prefix rewrite replaces it. */
+  readonly pathPrefix: string | undefined;
+}
+
+class FieldCheck {
+  readonly name: string;
+  readonly #condition: TextCondition;
+  readonly #isInverted: boolean;
+  readonly #isPresence: boolean;
+
+  constructor({ name, condition, isInverted }: FieldCondition) {
+    this.name = name;
+    this.#condition = new TextCondition(condition);
+    this.#isInverted = isInverted === true;
+    this.#isPresence = condition.kind === 'present';
+  }
+
+  /** An inverted condition looks at a field that is not there as if it were empty (Istio `withoutHeaders`). */
+  holds(value: string | undefined): boolean {
+    if (!this.#isInverted) return this.#condition.test(value);
+    return !this.#condition.test(this.#isPresence ? value : (value ?? ''));
+  }
+}
+
+const NONE: readonly FieldCheck[] = [];
+const checksOf = (conditions: readonly FieldCondition[] | undefined): readonly FieldCheck[] =>
+  conditions === undefined || conditions.length === 0 ? NONE : conditions.map((condition) => new FieldCheck(condition));
+const conditionOf = (condition: ConstructorParameters<typeof TextCondition>[0] | undefined): TextCondition | undefined =>
+  condition && new TextCondition(condition);
+
+const headersHold = (checks: readonly FieldCheck[], headers: HeaderList): boolean => {
+  for (let i = 0; i < checks.length; i++) {
+    const check = checks[i]!;
+    if (!check.holds(headerValue(headers, check.name))) return false;
+  }
+  return true;
+};
+
+const queryHolds = (checks: readonly FieldCheck[], path: string): boolean => {
+  for (let i = 0; i < checks.length; i++) {
+    const check = checks[i]!;
+    if (!check.holds(queryValue(path, check.name))) return false;
+  }
+  return true;
+};
+
+/** `path` and `hosts` are tested by the index, but for a path's regular expression. */
+export class CompiledRule {
+  /** Its place in the table. */
+  readonly order: number;
+  readonly result: RouteMatch;
+  readonly #method: TextCondition | undefined;
+  readonly #authority: TextCondition | undefined;
+  readonly #scheme: TextCondition | undefined;
+  readonly #headers: readonly FieldCheck[];
+  readonly #query: readonly FieldCheck[];
+  readonly #sourceNamespace: string | undefined;
+  readonly #path: TextCondition | undefined;
+
+  constructor({ match }: HttpRule, order: number, action: HttpAction) {
+    this.order = order;
+    const { path } = match;
+    this.result = { action, rule: order, pathPrefix: path === undefined || path.kind === 'regex' ? undefined : path.value };
+    this.#method = conditionOf(match.method);
+    this.#authority = conditionOf(match.authority);
+    this.#scheme = conditionOf(match.scheme);
+    this.#headers = checksOf(match.headers);
+    this.#query = checksOf(match.query);
+    this.#sourceNamespace = match.sourceNamespace;
+    this.#path =
+      path?.kind === 'regex'
+        ? new TextCondition({ kind: 'regex', value: path.value, ...(path.ignoreCase ? { ignoreCase: true } : {}) })
+        : undefined;
+  }
+
+  /** `path` is the request's without its query, asked for only where a rule needs it. */
+  holds(request: RequestView, sourceNamespace: string | undefined, pathLength: number): boolean {
+    if (this.#method !== undefined && !this.#method.test(request.method)) return false;
+    if (this.#sourceNamespace !== undefined && this.#sourceNamespace !== sourceNamespace) return false;
+    if (this.#headers !== NONE && !headersHold(this.#headers, request.headers)) return false;
+    if (this.#query !== NONE && !queryHolds(this.#query, request.path)) return false;
+    if (this.#authority !== undefined && !this.#authority.test(request.authority)) return false;
+    if (this.#scheme !== undefined && !this.#scheme.test(request.scheme)) return false;
+    return (
+      this.#path === undefined || this.#path.test(pathLength === request.path.length ? request.path : request.path.slice(0, pathLength))
+    );
+  }
+}
