@@ -1,4 +1,5 @@
 import { DaemonSetKind, DeploymentKind, JobKind, ReplicaSetKind } from './apps.ts';
+import { BackendTlsPolicyKind } from './backend-tls-policy.ts';
 import { ConfigMapKind, EventKind, NamespaceKind, NodeKind, SecretKind, ServiceAccountKind } from './core.ts';
 import { DestinationRuleKind } from './destination-rule.ts';
 import { CustomResourceDefinitionKind } from './extension.ts';
@@ -53,6 +54,7 @@ export const BUILT_IN_KINDS: readonly Kind[] = [
   TcpRouteKind,
   TlsRouteKind,
   ReferenceGrantKind,
+  BackendTlsPolicyKind,
   VirtualServiceKind,
   DestinationRuleKind,
   ServiceEntryKind,
@@ -63,6 +65,7 @@ export const BUILT_IN_KINDS: readonly Kind[] = [
 ] as readonly Kind[];
 
 export * from './apps.ts';
+export * from './backend-tls-policy.ts';
 export * from './core.ts';
 export * from './destination-rule.ts';
 export * from './extension.ts';

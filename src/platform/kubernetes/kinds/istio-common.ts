@@ -9,11 +9,19 @@ export const EXTENSIONS_GROUP = 'extensions.istio.io';
 export const TELEMETRY_GROUP = 'telemetry.istio.io';
 
 /** `istio.type.v1beta1.WorkloadSelector`. */
-export const workloadSelector = object({ matchLabels: strings });
+export const workloadSelector = object({ matchLabels: limited(map(text({ maxLength: 63 })), { maxProperties: 4096 }) });
 /** `istio.networking.v1alpha3.WorkloadSelector`, which names the same thing differently. */
 export const networkingSelector = object({ labels: limited(map(text({ maxLength: 63 })), { maxProperties: 256 }) });
 /** `istio.type.v1beta1.PolicyTargetReference`. */
-export const targetRef = object({ group: string, kind: string, name: string, namespace: string }, ['kind', 'name']);
+export const targetRef = object(
+  {
+    group: text({ maxLength: 253, pattern: '^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$' }),
+    kind: text({ minLength: 1, maxLength: 63, pattern: '^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$' }),
+    name: text({ minLength: 1, maxLength: 253 }),
+    namespace: string,
+  },
+  ['kind', 'name'],
+);
 export type PolicyTargetReference = Static<typeof targetRef>;
 export const istioStatus = object({ conditions, validationMessages: list(opaque), observedGeneration: int64 });
 
