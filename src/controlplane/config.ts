@@ -18,6 +18,8 @@ export interface ControlPlaneConfig {
   readonly defaultCertTtlSeconds: number;
   readonly maxCertTtlSeconds: number;
   readonly extraServerNames: readonly string[];
+  /** Image of the waypoints this control plane deploys. */
+  readonly waypointImage: string;
 }
 
 const DAY = 86_400;
@@ -47,6 +49,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     defaultCertTtlSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL', DAY),
     maxCertTtlSeconds: seconds(env, 'MAX_WORKLOAD_CERT_TTL', 90 * DAY),
     extraServerNames: (env['ISTIOD_CUSTOM_HOST'] || '').split(',').filter((name) => name !== ''),
+    waypointImage: env['WAYPOINT_IMAGE'] || 'lateen/lateen:dev',
   };
 }
 

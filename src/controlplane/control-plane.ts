@@ -5,6 +5,8 @@ import {
   type ConfigMap,
   ConfigMapKind,
   EndpointSliceKind,
+  GatewayClassKind,
+  GatewayKind,
   Informer,
   type KubeClient,
   type KubeObject,
@@ -19,6 +21,7 @@ import {
   type Resource,
   type Secret,
   SecretKind,
+  type Service,
   ServiceKind,
 } from '../platform/kubernetes/index.ts';
 import type { Logger, Logging } from '../platform/telemetry/index.ts';
@@ -36,6 +39,8 @@ import { answerDebug } from './debug.ts';
 import { ControlPlaneMetrics, shortType } from './metrics.ts';
 import { Batch } from './scheduler.ts';
 import { writeStatus } from './status/writer.ts';
+import type { WaypointDeployer } from './waypoint/deployer.ts';
+import { watchWaypoints } from './waypoint/watch.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './wire.ts';
 import { DiscoveryServer } from './xds/server.ts';
 import { type NewResource, ResourceStore } from './xds/store.ts';
@@ -67,6 +72,8 @@ export class ControlPlane {
   readonly #configMaps: Informer<ConfigMap>;
   readonly #policies: Informer<AuthorizationPolicy>;
   readonly #peers: Informer<PeerAuthentication>;
+  readonly #services: Informer<Service>;
+  readonly #waypoints: WaypointDeployer;
   readonly #compile: Batch;
   readonly #status: Batch;
   readonly #root: Batch;
@@ -111,14 +118,27 @@ export class ControlPlane {
         this.#log.warn(`proxy ${connection.proxy} rejected resources: ${reason}`, { type: typeUrl });
       },
     });
-    this.#watchPods();
+    const pods = this.#watchPods();
     this.#namespaces = this.#watch('Namespace', NamespaceKind, slimNamespace);
     this.#namespaces.addHandlers({ onAdd: () => this.#root.request(), onUpdate: () => this.#root.request() });
     this.#watch('Node', NodeKind, slimNode);
-    this.#watch('Service', ServiceKind, slimService);
+    this.#services = this.#watch('Service', ServiceKind, slimService);
     this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
     this.#policies = this.#watch('AuthorizationPolicy', AuthorizationPolicyKind, withoutManagedFields, true);
     this.#peers = this.#watch('PeerAuthentication', PeerAuthenticationKind, withoutManagedFields, true);
+    const gateways = this.#watch('Gateway', GatewayKind, withoutManagedFields, true);
+    const classes = this.#watch('GatewayClass', GatewayClassKind, withoutManagedFields, true);
+    this.#waypoints = watchWaypoints({
+      client,
+      context: { ...config, image: config.waypointImage },
+      gateways,
+      classes,
+      pods,
+      signal: this.#abort.signal,
+      informer: (resource, transform, scope) => this.#informer(resource, transform, scope),
+      attachedRoutes: () => 0,
+      log: logging.logger('controlplane::waypoint'),
+    });
     this.#configMaps = this.#informer(ConfigMapKind, withoutManagedFields, { fieldSelector: `metadata.name=${ROOT_CONFIG_MAP}` });
     this.#configMaps.addHandlers({ onUpdate: () => this.#root.request(), onDelete: () => this.#root.request() });
     for (const name of [PLUGIN_SECRET, ROOT_SECRET]) {
@@ -156,6 +176,7 @@ export class ControlPlane {
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the control plane is stopping'));
     for (const batch of [this.#compile, this.#status, this.#root, this.#authorityChange]) batch.stop();
+    this.#waypoints.stop();
     this.#serving.stop();
     for (const server of this.#http) await server.stop(true);
     this.#grpc?.forceShutdown();
@@ -164,7 +185,7 @@ export class ControlPlane {
   #informer<T extends KubeObject>(
     resource: Resource<T>,
     transform: (object: T) => T,
-    scope: { namespace?: string; fieldSelector?: string; optional?: boolean } = {},
+    scope: { namespace?: string; fieldSelector?: string; labelSelector?: string; optional?: boolean } = {},
   ): Informer<T> {
     const informer = new Informer<T>(this.#client, resource, {
       ...scope,
@@ -202,9 +223,9 @@ export class ControlPlane {
     });
   }
 
-  #watchPods(): void {
+  #watchPods(): Informer<Pod> {
     const upsert = (pod: Pod) => this.#pods.upsert(pod);
-    this.#watch('Pod', PodKind, slimPod).addHandlers({
+    return this.#watch('Pod', PodKind, slimPod).addHandlers({
       onAdd: upsert,
       onUpdate: upsert,
       onDelete: (pod) => this.#pods.remove(objectKey(pod)),
@@ -215,6 +236,7 @@ export class ControlPlane {
     this.#compileNow();
     this.#isReady = true;
     this.discovery.open();
+    this.#waypoints.open();
     this.#root.request();
     this.#status.request();
     this.#log.info('ready', { addresses: this.addresses.size, policies: this.authorizations.size });
@@ -258,6 +280,7 @@ export class ControlPlane {
       connections: () => this.discovery.connections,
       policies: this.#policies,
       peers: this.#peers,
+      services: this.#services,
       rootNamespace: this.#config.rootNamespace,
       onWrite: (result, error) => {
         this.metrics.statusWrites.labels({ result }).inc();

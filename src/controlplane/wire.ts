@@ -1,6 +1,8 @@
 /** What the control plane takes from the rooms below, in one place. */
 export {
   type AppProtocol,
+  askedWaypoints,
+  bindWaypoint,
   type ConvertedPolicy,
   canonicalIp,
   canonicalName,
@@ -15,6 +17,9 @@ export {
   encodeWorkload,
   fail,
   formatIdentity,
+  GATEWAY_NAME_LABEL,
+  type GatewayAddress,
+  HBONE_PORT,
   type Identity,
   type IpFamilies,
   inheritedPeerMode,
@@ -34,6 +39,11 @@ export {
   serviceKey,
   staticStrictPolicy,
   TRAFFIC_DISTRIBUTION_ANNOTATION,
+  USE_WAYPOINT_CANARY_WEIGHT,
+  WAYPOINT_BOUND,
+  WAYPOINT_FOR_LABEL,
+  type WaypointBinding,
+  type WaypointLookup,
   type Workload,
   workloadAliases,
   workloadNameOf,
@@ -45,4 +55,5 @@ export {
   DeltaDiscoveryRequestSchema,
   IstioCertificateRequestSchema,
   IstioCertificateResponseSchema,
+  SERVICE_PLAN_TYPE,
 } from '../protocol/index.ts';

@@ -48,6 +48,7 @@ test('prefers the hostname of the waypoint, and says that it is bound', () => {
       destination: { kind: 'hostname', value: { namespace: 'team', hostname: 'wp.team.svc.cluster.local' } },
       hboneMtlsPort: 15_008,
     },
+    gateways: ['team/wp'],
     condition: { type: 'istio.io/WaypointBound', status: 'True', reason: 'WaypointAccepted', message: 'bound to waypoint team/wp' },
   });
 });
@@ -126,4 +127,68 @@ test('a listener may admit namespaces by their labels', () => {
 test('an object visible only in its namespace may not use a waypoint of another', () => {
   const far = { ...object({ [USE]: 'wp', 'istio.io/use-waypoint-namespace': 'infra' }), visibility: 'NAMESPACE' as const };
   expect(reason(bindWaypoint('service', far, namespace(), lookup({ 'infra/wp': gateway() })))).toBe('CrossNamespaceWaypointForbidden');
+});
+
+describe('a canary', () => {
+  const WEIGHT = 'istio.io/use-waypoint-canary-weight';
+  const canaryOf = (weight: string | undefined, gateways: Record<string, WaypointGateway>, labels: Record<string, string> = {}) =>
+    bindWaypoint(
+      'service',
+      {
+        metadata: {
+          name: 'o',
+          namespace: 'team',
+          labels: { [USE]: 'wp', 'istio.io/use-waypoint-canary': 'next', ...labels },
+          ...(weight !== undefined && { annotations: { [WEIGHT]: weight } }),
+        },
+      },
+      namespace(),
+      lookup(gateways),
+    );
+  const next = gateway({ addresses: [{ type: 'Hostname', value: 'next.team.svc.cluster.local' }] });
+  const shares = (binding: ReturnType<typeof bindWaypoint>) =>
+    binding.weightedWaypoints?.map(({ destination, weight }) => [
+      destination.destination.kind === 'hostname' && destination.destination.value.hostname,
+      weight,
+    ]);
+
+  test('takes its share, and the primary stays the plain waypoint', () => {
+    const binding = canaryOf('20', { 'team/wp': gateway(), 'team/next': next });
+    expect(shares(binding)).toEqual([
+      ['wp.team.svc.cluster.local', 80],
+      ['next.team.svc.cluster.local', 20],
+    ]);
+    expect(binding.waypoint?.destination).toMatchObject({ value: { hostname: 'wp.team.svc.cluster.local' } });
+    expect(binding.gateways).toEqual(['team/wp', 'team/next']);
+    expect(binding.condition?.message).toContain('20 % to its canary team/next');
+  });
+
+  test('has no share by default', () => {
+    expect(shares(canaryOf(undefined, { 'team/wp': gateway(), 'team/next': next }))?.map(([, weight]) => weight)).toEqual([100, 0]);
+  });
+
+  test('that cannot be bound leaves everything to the primary, and the condition says why', () => {
+    const binding = canaryOf('20', { 'team/wp': gateway() });
+    expect(binding.weightedWaypoints).toBeUndefined();
+    expect(binding.condition).toMatchObject({ status: 'True', message: expect.stringContaining('waypoint team/next does not exist') });
+  });
+
+  test.each(['101', '-1', 'half', '1.5'])('with the weight "%s" gets nothing, and the condition says why', (weight) => {
+    const binding = canaryOf(weight, { 'team/wp': gateway(), 'team/next': next });
+    expect(binding.weightedWaypoints).toBeUndefined();
+    expect(binding.condition?.message).toContain(`"${weight}"`);
+  });
+
+  test('may be in another namespace', () => {
+    const open = gateway({ listeners: [listener({ from: 'All' })] });
+    const binding = canaryOf('5', { 'team/wp': gateway(), 'infra/next': open }, { 'istio.io/use-waypoint-canary-namespace': 'infra' });
+    expect(binding.gateways).toEqual(['team/wp', 'infra/next']);
+  });
+
+  test('is nothing for workloads', () => {
+    const object = { metadata: { name: 'o', namespace: 'team', labels: { [USE]: 'wp', 'istio.io/use-waypoint-canary': 'next' } } };
+    const all = { 'istio.io/waypoint-for': 'all' };
+    const found = { 'team/wp': gateway({ labels: all }), 'team/next': gateway({ labels: all }) };
+    expect(bindWaypoint('workload', object, namespace(), lookup(found)).weightedWaypoints).toBeUndefined();
+  });
 });

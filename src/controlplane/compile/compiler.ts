@@ -1,6 +1,8 @@
 import {
   type AuthorizationPolicy,
   type EndpointSlice,
+  type Gateway,
+  type GatewayClass,
   type Service as KubeService,
   type Namespace,
   type Node,
@@ -9,6 +11,8 @@ import {
   type Pod,
 } from '../../platform/kubernetes/index.ts';
 import {
+  askedWaypoints,
+  bindWaypoint,
   type ConvertedPolicy,
   convertAuthorizationPolicy,
   convertPeerAuthentication,
@@ -16,18 +20,21 @@ import {
   encodeAuthorization,
   encodeService,
   encodeWorkload,
+  GATEWAY_NAME_LABEL,
   inheritedPeerMode,
   policyKey,
   selectsWorkload,
   serviceAliases,
   serviceKey,
   staticStrictPolicy,
+  type WaypointBinding,
   type Workload,
   workloadAliases,
 } from '../wire.ts';
 import type { NewResource } from '../xds/store.ts';
-import { type CompileContext, compileService, namespaceInheritance, selectsPod } from './service.ts';
+import { type CompileContext, compileService, namespaceInheritance, selectsPod, waypointInheritance } from './service.ts';
 import { NamespacedTable } from './table.ts';
+import { WaypointIndex } from './waypoints.ts';
 import { compilePod, compileSlice, localityOf, uidOfPod } from './workload.ts';
 
 /** The kinds that are compiled, with their types. */
@@ -39,6 +46,8 @@ export interface CompiledKinds {
   EndpointSlice: EndpointSlice;
   AuthorizationPolicy: AuthorizationPolicy;
   PeerAuthentication: PeerAuthentication;
+  Gateway: Gateway;
+  GatewayClass: GatewayClass;
 }
 export type CompiledKind = keyof CompiledKinds;
 
@@ -65,6 +74,9 @@ export class MeshCompiler {
   readonly #slices = new NamespacedTable<EndpointSlice>();
   readonly #policies = new NamespacedTable<AuthorizationPolicy>();
   readonly #peers = new NamespacedTable<PeerAuthentication>();
+  readonly #waypoints: WaypointIndex;
+  /** Service key → what became of its wish for a waypoint; absent when it has none. */
+  readonly #bindings = new Map<string, WaypointBinding>();
   readonly #compiledPolicies = new Map<string, ConvertedPolicy>();
   /** slice key → uids it produced. */
   readonly #sliceWorkloads = new Map<string, readonly string[]>();
@@ -79,6 +91,7 @@ export class MeshCompiler {
   /** `onError` hears of objects that could not be compiled: a bug here, or an object no API server should have let in. */
   constructor(context: CompileContext, onError: (kind: CompiledKind, key: string, error: Error) => void = () => {}) {
     this.#context = context;
+    this.#waypoints = new WaypointIndex(context.network);
     this.#onError = onError;
   }
 
@@ -92,6 +105,11 @@ export class MeshCompiler {
   /** What became of a policy at the last `flush`. */
   policy(key: string): ConvertedPolicy | undefined {
     return this.#compiledPolicies.get(key);
+  }
+
+  /** A Service's (`namespace/name`) waypoint at the last `flush`; undefined when it asks for none. */
+  binding(key: string): WaypointBinding | undefined {
+    return this.#bindings.get(key);
   }
 
   upsert<K extends CompiledKind>(kind: K, object: CompiledKinds[K]): void {
@@ -109,6 +127,10 @@ export class MeshCompiler {
     else if (kind === 'Service') this.#serviceChanged(key, object as KubeService | undefined);
     else if (kind === 'AuthorizationPolicy') this.#policyChanged(key, object as AuthorizationPolicy | undefined);
     else if (kind === 'PeerAuthentication') this.#peerChanged(key, object as PeerAuthentication | undefined);
+    else if (kind === 'Gateway') {
+      // The generated pods of a sandwiched waypoint carry what the Gateway says.
+      if (this.#waypoints.setGateway(key, object as Gateway | undefined)) this.#waypointChanged(new Set([key]));
+    } else if (kind === 'GatewayClass') this.#waypointChanged(new Set(this.#waypoints.setClass(key, object as GatewayClass | undefined)));
     else {
       this.#slices.set(key, object as EndpointSlice | undefined);
       this.#dirtySlices.add(key);
@@ -116,11 +138,25 @@ export class MeshCompiler {
   }
 
   #namespaceChanged(name: string, namespace: Namespace | undefined): void {
-    const before = namespaceInheritance(this.#namespaces.get(name));
+    const old = this.#namespaces.get(name);
     if (namespace === undefined) this.#namespaces.delete(name);
     else this.#namespaces.set(name, namespace);
-    if (before === namespaceInheritance(namespace)) return;
+    if (namespaceInheritance(old) === namespaceInheritance(namespace)) return;
     for (const key of this.#services.keysIn(name)) this.#dirtyServices.add(key);
+    if (waypointInheritance(old) === waypointInheritance(namespace)) return;
+    for (const key of this.#pods.keysIn(name)) this.#dirtyPods.add(key);
+  }
+
+  /** Whatever asks for one of these Gateways, and their own pods. */
+  #waypointChanged(gateways: ReadonlySet<string>): void {
+    if (gateways.size === 0) return;
+    const asks = (object: KubeService | Pod): boolean =>
+      askedWaypoints(object, this.#namespaces.get(object.metadata.namespace ?? '')).some((key) => gateways.has(key));
+    for (const service of this.#services.all()) if (asks(service)) this.#dirtyServices.add(objectKey(service));
+    for (const pod of this.#pods.all()) {
+      const own = pod.metadata.labels?.[GATEWAY_NAME_LABEL];
+      if (own === undefined ? asks(pod) : gateways.has(`${pod.metadata.namespace}/${own}`)) this.#dirtyPods.add(objectKey(pod));
+    }
   }
 
   #nodeChanged(name: string, node: Node | undefined): void {
@@ -252,7 +288,11 @@ export class MeshCompiler {
     const slash = key.indexOf('/');
     const namespace = key.slice(0, slash);
     const service = this.#services.get(key);
-    const compiled = service && compileService(service, this.#namespaces.get(namespace), this.#context);
+    const around = this.#namespaces.get(namespace);
+    const binding = service && service.spec?.type !== 'ExternalName' ? bindWaypoint('service', service, around, this.#waypoints) : {};
+    if (binding.condition === undefined) this.#bindings.delete(key);
+    else this.#bindings.set(key, binding);
+    const compiled = service && compileService(service, around, this.#context, binding);
     const name = serviceKey({ namespace, hostname: `${key.slice(slash + 1)}.${namespace}.svc.${this.#context.clusterDomain}` });
     into.set(name, compiled && { value: encodeService(compiled), aliases: serviceAliases(compiled) });
   }
@@ -286,9 +326,18 @@ export class MeshCompiler {
     const namespace = pod.metadata.namespace ?? '';
     const services: KubeService[] = [];
     for (const service of this.#services.in(namespace)) if (selectsPod(service, pod.metadata.labels)) services.push(service);
+    const { waypoint } = bindWaypoint('workload', pod, this.#namespaces.get(namespace), this.#waypoints);
+    const gateway = pod.metadata.labels?.[GATEWAY_NAME_LABEL];
+    const applicationTunnel = gateway === undefined ? undefined : this.#waypoints.applicationTunnel(namespace, gateway);
     const workload = compilePod(
       pod,
-      { node: this.#nodes.get(pod.spec.nodeName ?? ''), services, policies: this.#policiesFor(pod) },
+      {
+        node: this.#nodes.get(pod.spec.nodeName ?? ''),
+        services,
+        policies: this.#policiesFor(pod),
+        ...(waypoint !== undefined && { waypoint }),
+        ...(applicationTunnel !== undefined && { applicationTunnel }),
+      },
       this.#context,
     );
     into.set(uidOfPod(pod, this.#context), workload && workloadResource(workload));

@@ -8,6 +8,8 @@ import {
   type Service,
   type ServicePort,
   TRAFFIC_DISTRIBUTION_ANNOTATION,
+  USE_WAYPOINT_CANARY_WEIGHT,
+  type WaypointBinding,
 } from '../wire.ts';
 
 /** What the whole compilation needs to know besides the objects. */
@@ -23,7 +25,12 @@ export const serviceHostname = (service: KubeService, context: CompileContext): 
   `${service.metadata.name}.${service.metadata.namespace}.svc.${context.clusterDomain}`;
 
 /** A Kubernetes Service as WDS knows it (4.6); undefined for those it leaves out. */
-export function compileService(service: KubeService, namespace: Namespace | undefined, context: CompileContext): Service | undefined {
+export function compileService(
+  service: KubeService,
+  namespace: Namespace | undefined,
+  context: CompileContext,
+  binding: WaypointBinding = {},
+): Service | undefined {
   const spec = service.spec ?? {};
   if (spec.type === 'ExternalName') return undefined;
   const loadBalancing = loadBalancingOf(service, namespace);
@@ -38,7 +45,8 @@ export function compileService(service: KubeService, namespace: Namespace | unde
       appProtocol: appProtocolOf(port),
     })),
     subjectAltNames: [],
-    weightedWaypoints: [],
+    ...(binding.waypoint !== undefined && { waypoint: binding.waypoint }),
+    weightedWaypoints: binding.weightedWaypoints ?? [],
     ...(loadBalancing !== undefined && { loadBalancing }),
     ipFamilies: familiesOf(service),
     canonical: true,
@@ -92,9 +100,20 @@ function familiesOf(service: KubeService): IpFamilies {
   return families[0] === 'IPv6' ? 'IPV6_ONLY' : 'AUTOMATIC';
 }
 
-/** Namespace annotations a Service inherits; when they do not change, its services need no work. */
+/** What a Service takes from its namespace; when that does not change, its services need no work. */
 export const namespaceInheritance = (namespace: Namespace | undefined): string =>
-  namespace?.metadata.annotations?.[TRAFFIC_DISTRIBUTION_ANNOTATION] ?? '';
+  JSON.stringify([
+    namespace?.metadata.annotations?.[TRAFFIC_DISTRIBUTION_ANNOTATION] ?? '',
+    namespace?.metadata.annotations?.[USE_WAYPOINT_CANARY_WEIGHT] ?? '',
+    waypointInheritance(namespace),
+  ]);
+
+/** The labels: which waypoint to use, and what a listener's selector may look at. */
+export const waypointInheritance = (namespace: Namespace | undefined): string =>
+  Object.entries(namespace?.metadata.labels ?? {})
+    .map(([key, value]) => `${key}=${value}`)
+    .sort()
+    .join();
 
 /** Whether a Service with a selector picks pods with these labels (an empty selector picks none). */
 export function selectsPod(service: KubeService, labels: Readonly<Record<string, string>> | undefined): boolean {

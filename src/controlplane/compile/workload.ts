@@ -3,6 +3,7 @@ import {
   canonicalIp,
   canonicalName,
   canonicalRevision,
+  type GatewayAddress,
   type Locality,
   podUid,
   type ServicePort,
@@ -24,6 +25,9 @@ export interface PodSurroundings {
   readonly services: readonly KubeService[];
   /** Keys of the policies that apply to it by selector, sorted. */
   readonly policies: readonly string[];
+  readonly waypoint?: GatewayAddress;
+  /** Of the pods of a sandwiched waypoint. */
+  readonly applicationTunnel?: NonNullable<Workload['applicationTunnel']>;
 }
 
 export const uidOfPod = (pod: Pod, context: CompileContext): string =>
@@ -65,6 +69,8 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
     workloadType: 'POD', // as istiod: the name below is the controller's
     workloadName,
     nativeTunnel,
+    ...(around.waypoint !== undefined && { waypoint: around.waypoint }),
+    ...(around.applicationTunnel !== undefined && { applicationTunnel: around.applicationTunnel }),
     authorizationPolicies: around.policies,
     status: isReady ? 'HEALTHY' : 'UNHEALTHY',
     clusterId: context.clusterId,

@@ -1,5 +1,5 @@
 import type { AuthorizationPolicy, PeerAuthentication } from '../../platform/kubernetes/index.ts';
-import { type ConvertedPolicy, peerAuthenticationProblems } from '../wire.ts';
+import { type ConvertedPolicy, peerAuthenticationProblems, WAYPOINT_BOUND } from '../wire.ts';
 
 /** One proxy's view of one policy. */
 export interface ProxyState {
@@ -87,13 +87,13 @@ const more = (count: number): string => (count > NAMES_LIMIT ? ` and ${count - N
 type Conditions = NonNullable<NonNullable<AuthorizationPolicy['status']>['conditions']>;
 
 /** Our condition types; everybody else's stay as they are. */
-const OWNED = new Set(['ZtunnelAccepted', 'ZtunnelSynced', 'WaypointAccepted']);
+const OWNED = new Set(['ZtunnelAccepted', 'ZtunnelSynced', 'WaypointAccepted', 'WaypointSynced', WAYPOINT_BOUND]);
 
 /** The whole new condition list, or undefined when the object already says so. */
 export function mergeConditions(
   current: Conditions | undefined,
   wanted: readonly WantedCondition[],
-  generation: number,
+  generation: number | undefined,
   now: string,
 ): Conditions | undefined {
   const before = current ?? [];
@@ -102,7 +102,7 @@ export function mergeConditions(
     const old = before.find((candidate) => candidate.type === condition.type);
     return {
       ...condition,
-      observedGeneration: generation,
+      ...(generation !== undefined && { observedGeneration: generation }),
       lastTransitionTime: old?.status === condition.status && old.lastTransitionTime !== undefined ? old.lastTransitionTime : now,
     };
   });

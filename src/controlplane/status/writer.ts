@@ -10,6 +10,8 @@ import {
   type PeerAuthentication,
   PeerAuthenticationKind,
   type Resource,
+  type Service,
+  ServiceKind,
 } from '../../platform/kubernetes/index.ts';
 import { convertedPeerKey, type MeshCompiler } from '../compile/compiler.ts';
 import { AUTHORIZATION_TYPE } from '../wire.ts';
@@ -29,6 +31,7 @@ export interface StatusSources {
   readonly connections: () => Iterable<Connection>;
   readonly policies: Informer<AuthorizationPolicy>;
   readonly peers: Informer<PeerAuthentication>;
+  readonly services: Informer<Service>;
   readonly rootNamespace: string;
   readonly onWrite: (result: 'written' | 'conflict' | 'failed', error?: Error) => void;
 }
@@ -36,12 +39,12 @@ export interface StatusSources {
 /** Writes at once; more would only queue in the API server. */
 const PARALLEL = 8;
 
-/** Brings the conditions of every policy up to date; writes only those that say something else than before. */
+/** Brings the conditions of every policy and Service up to date; writes only those that say something else than before. */
 export async function writeStatus(sources: StatusSources, now: () => Date = () => new Date()): Promise<void> {
   const proxies = [...sources.connections()].filter((connection) => connection.isZtunnel);
   const jobs: (() => Promise<void>)[] = [];
   const consider = <T extends WithStatus>(resource: Resource<T>, object: T, wanted: readonly WantedCondition[]) => {
-    const generation = object.metadata?.generation ?? 0;
+    const generation = object.metadata?.generation; // Services have none
     const conditions = mergeConditions(
       object.status?.conditions,
       wanted,
@@ -62,6 +65,11 @@ export async function writeStatus(sources: StatusSources, now: () => Date = () =
     const key = convertedPeerKey(objectKey(policy));
     const states = sources.authorizations.get(key) === undefined ? undefined : statesOf(key, sources, proxies);
     consider<PeerAuthentication>(PeerAuthenticationKind, policy, peerConditions(policy, sources.rootNamespace, states));
+  }
+  for (const service of sources.services.all()) {
+    const condition = sources.compiler.binding(objectKey(service))?.condition;
+    if (condition !== undefined || service.status?.conditions !== undefined)
+      consider<Service>(ServiceKind, service, condition === undefined ? [] : [condition]);
   }
   await Promise.all(
     Array.from({ length: PARALLEL }, async () => {
@@ -87,7 +95,7 @@ async function write<T extends WithStatus>(
   resource: Resource<T>,
   object: T,
   conditions: NonNullable<Conditions>,
-  generation: number,
+  generation: number | undefined,
 ): Promise<void> {
   const { name, namespace, resourceVersion } = object.metadata ?? {};
   try {
@@ -95,7 +103,7 @@ async function write<T extends WithStatus>(
     await sources.client.patchStatus(
       resource,
       name!,
-      { metadata: { resourceVersion }, status: { conditions, observedGeneration: generation } },
+      { metadata: { resourceVersion }, status: { conditions, ...(generation !== undefined && { observedGeneration: generation }) } },
       { namespace: namespace! },
     );
     sources.onWrite('written');
