@@ -4,7 +4,8 @@ import { type Logger, type Raw, raw } from '../../platform/telemetry/index.ts';
 import type { Baggage } from '../../protocol/index.ts';
 import { ByteCounts } from '../core/byte-counts.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
-import type { TrafficMetrics, TrafficParties, TrafficSeries } from './traffic-metrics.ts';
+import type { TrafficParties } from '../core/traffic-labels.ts';
+import type { TrafficMetrics, TrafficSeries } from '../core/traffic-metrics.ts';
 
 export type Direction = 'inbound' | 'outbound';
 

@@ -3,8 +3,8 @@ import type { MeshRegistry, Workload } from '../../mesh/index.ts';
 import type { Counter, Logger, Logging, Registry } from '../../platform/telemetry/index.ts';
 import { type Baggage, encodeBaggage } from '../../protocol/index.ts';
 import type { CertificateManager } from '../core/certificate-manager.ts';
+import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
-import type { TrafficMetrics } from './traffic-metrics.ts';
 
 export interface ProxyContext {
   readonly config: Config;

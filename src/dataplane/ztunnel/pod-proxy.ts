@@ -24,13 +24,13 @@ import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts
 import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
 import { type HandshakeHost, ServerHandshake } from '../core/server-handshake.ts';
+import type { SocketSide } from '../core/traffic-metrics.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
 import { InboundPlain } from './inbound-plain.ts';
 import { InboundTunnel } from './inbound-tunnel.ts';
 import { OutboundConnection } from './outbound.ts';
-import type { Reporter } from './traffic-metrics.ts';
 
 export const OUTBOUND_PORT = 15_001;
 export const INBOUND_PLAIN_PORT = 15_006;
@@ -228,7 +228,7 @@ export class PodProxy implements HandshakeHost {
     } else if (log.enabled('debug')) log.debug('tunnel closed', { source: tunnel.source, reason, detail });
   }
 
-  socketClosed(reporter: Reporter): void {
+  socketClosed(reporter: SocketSide): void {
     this.context.metrics.socketClosed(reporter);
   }
 

@@ -8,13 +8,13 @@ import { CertificateManager } from '../core/certificate-manager.ts';
 import { HttpServers } from '../core/http-servers.ts';
 import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
 import { Readiness } from '../core/readiness.ts';
+import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { XdsClient } from '../core/xds-client.ts';
 import type { Config } from './config.ts';
 import { configDump } from './config-dump.ts';
 import type { ProxyContext } from './context.ts';
 import { PodManager, READY_TASK } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
-import { TrafficMetrics } from './traffic-metrics.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;

@@ -1,0 +1,91 @@
+/** The labels of Istio's standard metrics (ambient contract 8.1, 8.2), the same for connections and requests. */
+import { formatIdentity, type Service, type Workload, workloadIdentity } from '../../mesh/index.ts';
+import type { Labels } from '../../platform/telemetry/index.ts';
+import type { Baggage } from '../../protocol/index.ts';
+
+export type Reporter = 'source' | 'destination' | 'waypoint';
+
+export const LABEL_NAMES = [
+  'reporter',
+  'source_workload',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_version',
+  'source_cluster',
+  'destination_service',
+  'destination_service_namespace',
+  'destination_service_name',
+  'destination_workload',
+  'destination_canonical_service',
+  'destination_canonical_revision',
+  'destination_workload_namespace',
+  'destination_principal',
+  'destination_app',
+  'destination_version',
+  'destination_cluster',
+  'request_protocol',
+  'response_flags',
+  'connection_security_policy',
+  'source_region',
+  'source_zone',
+  'destination_region',
+  'destination_zone',
+] as const;
+
+/** Who is at the ends of a connection, as far as it is known. */
+export interface TrafficParties {
+  readonly reporter: Reporter;
+  readonly source: Workload | undefined;
+  /** What the client says of itself; used where the workload is not known. */
+  readonly sourceBaggage?: Baggage | undefined;
+  /** From the certificate; else the source workload's own. */
+  readonly sourcePrincipal?: string | undefined;
+  readonly destination: Workload | undefined;
+  readonly service: Service | undefined;
+  readonly isMutualTls: boolean;
+}
+
+const UNKNOWN = 'unknown';
+const known = (value: string | undefined): string => (value === undefined || value === '' ? UNKNOWN : value);
+
+/** Every label of {@link LABEL_NAMES}, for a TCP connection that went well; requests put their own over some. */
+export function labelsOf(parties: TrafficParties): Labels {
+  const { source, destination, service, isMutualTls } = parties;
+  const said = source === undefined ? parties.sourceBaggage : undefined;
+  // The identity a known workload has, also where the connection did not prove it: `connection_security_policy` tells which.
+  const principal = (workload: Workload | undefined) => (workload ? formatIdentity(workloadIdentity(workload)) : UNKNOWN);
+  const sourceApp = known(source?.canonicalName ?? said?.serviceName);
+  const sourceVersion = known(source?.canonicalRevision ?? said?.serviceVersion);
+  return {
+    reporter: parties.reporter,
+    source_workload: known(source?.workloadName ?? said?.workloadName),
+    source_canonical_service: sourceApp,
+    source_canonical_revision: sourceVersion,
+    source_workload_namespace: known(source?.namespace ?? said?.namespace),
+    source_principal: parties.sourcePrincipal ?? principal(source),
+    source_app: sourceApp,
+    source_version: sourceVersion,
+    source_cluster: known(source?.clusterId ?? said?.clusterId),
+    destination_service: known(service?.hostname),
+    destination_service_namespace: known(service?.namespace),
+    destination_service_name: known(service?.name),
+    destination_workload: known(destination?.workloadName),
+    destination_canonical_service: known(destination?.canonicalName),
+    destination_canonical_revision: known(destination?.canonicalRevision),
+    destination_workload_namespace: known(destination?.namespace),
+    destination_principal: principal(destination),
+    destination_app: known(destination?.canonicalName),
+    destination_version: known(destination?.canonicalRevision),
+    destination_cluster: known(destination?.clusterId),
+    request_protocol: 'tcp',
+    response_flags: '-',
+    connection_security_policy: isMutualTls ? 'mutual_tls' : UNKNOWN,
+    source_region: known(source?.locality.region ?? said?.region),
+    source_zone: known(source?.locality.zone ?? said?.zone),
+    destination_region: known(destination?.locality.region),
+    destination_zone: known(destination?.locality.zone),
+  };
+}

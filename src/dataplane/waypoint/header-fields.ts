@@ -1,0 +1,33 @@
+/** Looking at and changing header lists. Names are in lower case. */
+import type { HeaderList } from '../../protocol/index.ts';
+
+type Field = HeaderList[number];
+
+/** The first field of a name. */
+export function headerOf(headers: HeaderList, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i++) {
+    const field = headers[i]!;
+    if (field[0] === name) return field[1];
+  }
+  return undefined;
+}
+
+export function withoutHeader(headers: HeaderList, name: string): HeaderList {
+  for (let i = 0; i < headers.length; i++) if (headers[i]![0] === name) return headers.filter((field) => field[0] !== name);
+  return headers;
+}
+
+/** One field of this name with this value, in the place of the first there was. */
+export function withHeader(headers: HeaderList, name: string, value: string): HeaderList {
+  const result: Field[] = [];
+  let isSet = false;
+  for (const field of headers) {
+    if (field[0] !== name) result.push(field);
+    else if (!isSet) {
+      result.push([name, value]);
+      isSet = true;
+    }
+  }
+  if (!isSet) result.push([name, value]);
+  return result;
+}

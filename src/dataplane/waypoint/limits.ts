@@ -1,0 +1,30 @@
+/** What a waypoint holds back, waits for or keeps, at most. Times in milliseconds, sizes in octets. */
+export const LIMITS = {
+  /** A client's connection without a request (Envoy's `idle_timeout`). */
+  IDLE_CONNECTION: 3_600_000,
+  /** From the first octet of a request head to its last: a slow sender is cut. */
+  HEAD_TIMEOUT: 60_000,
+  /** An exchange in which nothing moves (Envoy's `stream_idle_timeout`). */
+  IDLE_STREAM: 300_000,
+  /** A plain TCP connection in which nothing moves (Envoy's `tcp_proxy` default). */
+  IDLE_TCP: 3_600_000,
+  /** Connecting to an endpoint. */
+  CONNECT_TIMEOUT: 10_000,
+  /** A client that has sent nothing by then, on a port whose protocol is not declared, speaks second: plain TCP. */
+  DETECTION: 100,
+  /** An upstream HTTP/1.1 connection without a request. Shorter than what common servers allow, so that they seldom close first. */
+  IDLE_UPSTREAM: 50_000,
+  /** Idle upstream HTTP/1.1 connections kept per endpoint. */
+  IDLE_UPSTREAM_COUNT: 512,
+  /** Request body kept so that it can be sent again (Envoy's `per_request_buffer_limit` is larger; a retried upload is rarely worth more). */
+  REPLAY_BUFFER: 65_536,
+  /** Request body discarded after an early response before the connection is cut. */
+  DISCARDED_BODY: 1024 * 1024,
+  /** Requests of one waypoint at once. */
+  ACTIVE_REQUESTS: 100_000,
+  /** Base and most of the back-off between retries. */
+  RETRY_BACKOFF: 25,
+  RETRY_BACKOFF_MOST: 250,
+  /** Streams of one client HTTP/2 connection inside the tunnel. */
+  HTTP2_STREAMS: 1000,
+} as const;

@@ -1,0 +1,125 @@
+/** Istio's standard metrics of requests with `reporter="waypoint"` (ambient contract 8.2). Series are found once per pair of workloads, backend and answer. */
+import type { Service, Workload } from '../../mesh/index.ts';
+import type { CounterHandle, HistogramHandle, Labels, Registry } from '../../platform/telemetry/index.ts';
+import { LABEL_NAMES, labelsOf } from '../core/traffic-labels.ts';
+
+/** Upper ends of Istio's default buckets, milliseconds and octets. */
+const BUCKETS = [0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000, 3_600_000];
+const REQUEST_LABELS = [...LABEL_NAMES, 'response_code', 'grpc_response_status'] as const;
+
+export interface RequestParties {
+  readonly source: Workload | undefined;
+  readonly sourcePrincipal: string;
+  readonly destination: Workload | undefined;
+  readonly service: Service | undefined;
+}
+
+export interface RequestFacts {
+  readonly protocol: 'http' | 'grpc';
+  /** 0: the client left before there was one. */
+  readonly status: number;
+  /** -1 when it was no gRPC call. */
+  readonly grpcStatus: number;
+  /** Empty: none. */
+  readonly flags: string;
+  readonly duration: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+/** The series of one kind of answer between two workloads. */
+export class RequestSeries {
+  readonly total: CounterHandle;
+  readonly duration: HistogramHandle;
+  readonly requestBytes: HistogramHandle;
+  readonly responseBytes: HistogramHandle;
+
+  constructor(metrics: RequestMetrics, labels: Labels) {
+    this.total = metrics.total.labels(labels);
+    this.duration = metrics.duration.labels(labels);
+    this.requestBytes = metrics.requestBytes.labels(labels);
+    this.responseBytes = metrics.responseBytes.labels(labels);
+  }
+
+  observe(facts: RequestFacts): void {
+    this.total.value++;
+    this.duration.observe(facts.duration);
+    this.requestBytes.observe(facts.requestBytes);
+    this.responseBytes.observe(facts.responseBytes);
+  }
+}
+
+const NOBODY = {};
+
+export class RequestMetrics {
+  readonly total;
+  readonly duration;
+  readonly requestBytes;
+  readonly responseBytes;
+  readonly requestMessages;
+  readonly responseMessages;
+  /** By source, destination and service: these objects are replaced when they change, so nothing goes stale. */
+  readonly #cache = new WeakMap<object, WeakMap<object, WeakMap<object, Map<string, RequestSeries>>>>();
+
+  constructor(registry: Registry) {
+    this.total = registry.counter('istio_requests', 'Requests, by who asked whom and what came of it', REQUEST_LABELS);
+    this.duration = registry.histogram(
+      'istio_request_duration_milliseconds',
+      'From the first octet of a request to the last of its response (unstable)',
+      BUCKETS,
+      REQUEST_LABELS,
+    );
+    this.requestBytes = registry.histogram('istio_request_bytes', 'Octets of request bodies (unstable)', BUCKETS, REQUEST_LABELS);
+    this.responseBytes = registry.histogram('istio_response_bytes', 'Octets of response bodies (unstable)', BUCKETS, REQUEST_LABELS);
+    this.requestMessages = registry.counter('istio_request_messages', 'gRPC messages sent by clients (unstable)', LABEL_NAMES);
+    this.responseMessages = registry.counter('istio_response_messages', 'gRPC messages sent by servers (unstable)', LABEL_NAMES);
+  }
+
+  record(parties: RequestParties, facts: RequestFacts): void {
+    this.#series(parties, facts).observe(facts);
+  }
+
+  #series(parties: RequestParties, facts: RequestFacts): RequestSeries {
+    const bySource = getOrMake(
+      this.#cache,
+      parties.source ?? NOBODY,
+      () => new WeakMap<object, WeakMap<object, Map<string, RequestSeries>>>(),
+    );
+    const byPair = getOrMake(bySource, parties.destination ?? NOBODY, () => new WeakMap<object, Map<string, RequestSeries>>());
+    const byService = getOrMake(byPair, parties.service ?? NOBODY, () => new Map<string, RequestSeries>());
+    // Most answers are alike: a number as text is the whole key of an HTTP request without flags.
+    const key =
+      facts.flags === '' && facts.grpcStatus < 0
+        ? CODES[facts.status]!
+        : `${facts.status} ${facts.grpcStatus} ${facts.protocol} ${facts.flags}`;
+    const found = byService.get(key);
+    if (found !== undefined) return found;
+    const series = new RequestSeries(this, {
+      ...labelsOf({
+        reporter: 'waypoint',
+        source: parties.source,
+        sourcePrincipal: parties.sourcePrincipal,
+        destination: parties.destination,
+        service: parties.service,
+        isMutualTls: true,
+      }),
+      request_protocol: facts.protocol,
+      response_flags: facts.flags || '-',
+      response_code: String(facts.status),
+      grpc_response_status: facts.grpcStatus < 0 ? '' : String(facts.grpcStatus),
+    });
+    byService.set(key, series);
+    return series;
+  }
+}
+
+const CODES: readonly string[] = Array.from({ length: 1000 }, (_, code) => String(code));
+
+function getOrMake<V extends object>(map: WeakMap<object, V>, key: object, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
