@@ -2,8 +2,10 @@
 
 export { chooseBackend, isMirrored } from './choose-backend.ts';
 export { Cluster, type ClusterOptions, type Outcome, type PickContext } from './cluster.ts';
+export { type CombinedPlan, combinePlans, type IstioPlan, type PlanConflict } from './combine.ts';
 export type { RouteMatch } from './compiled-rule.ts';
 export { type EndpointState, endpointKey } from './endpoint-state.ts';
+export * from './gateway-api/index.ts';
 export { editHeaders } from './header-edit.ts';
 export type * from './plan.ts';
 export { decodeServicePlan, encodeServicePlan } from './plan-codec.ts';

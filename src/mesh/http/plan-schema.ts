@@ -156,7 +156,9 @@ const portPlan = object({
   port,
   http: optional(httpTable),
   consumers: optional(list(object({ namespace: name, http: httpTable }))),
-  tls: optional(list(object({ name, sniHosts: list(name), backends: list(weightedBackend) }), PLAN_LIMITS.rules)),
+  tls: optional(
+    list(object({ name, sniHosts: list(name), sourceNamespace: optional(name), backends: list(weightedBackend) }), PLAN_LIMITS.rules),
+  ),
   tcp: optional(list(object({ name, sourceNamespace: optional(name), backends: list(weightedBackend) }), PLAN_LIMITS.rules)),
 });
 

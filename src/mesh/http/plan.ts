@@ -223,6 +223,7 @@ export interface TlsRule {
   readonly name: string;
   /** Server names; a leading `*.` stands for one label or more. Empty: any. */
   readonly sniHosts: readonly string[];
+  readonly sourceNamespace?: string;
   readonly backends: readonly WeightedBackend[];
 }
 
