@@ -41,8 +41,9 @@ import { Batch } from './scheduler.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
 import { watchWaypoints } from './waypoint/watch.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './wire.ts';
-import { DiscoveryServer } from './xds/server.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE } from './wire.ts';
+import { ScopedStores } from './xds/scoped.ts';
+import { type DiscoveryEvents, DiscoveryServer } from './xds/server.ts';
 import { type NewResource, ResourceStore } from './xds/store.ts';
 
 /** Long enough to compile a rollout's burst once, short against what a push costs. */
@@ -58,6 +59,8 @@ export class ControlPlane {
   readonly metrics = new ControlPlaneMetrics();
   readonly addresses = new ResourceStore(ADDRESS_TYPE);
   readonly authorizations = new ResourceStore(AUTHORIZATION_TYPE);
+  /** Route plans, for each waypoint those of its services and of the services they lead to. */
+  readonly plans = new ScopedStores(SERVICE_PLAN_TYPE);
   readonly discovery: DiscoveryServer;
   readonly #config: ControlPlaneConfig;
   readonly #client: KubeClient;
@@ -101,7 +104,7 @@ export class ControlPlane {
       () => this.#useAuthority(),
       failed('the changed CA secret is not used, the CA before it stays in force'),
     );
-    this.discovery = new DiscoveryServer([this.addresses, this.authorizations], this.#authenticator, logging.logger('controlplane::xds'), {
+    const events: DiscoveryEvents = {
       onConnect: () => this.#connectionsChanged(),
       onDisconnect: (connection) => {
         this.#connectionsChanged();
@@ -117,7 +120,9 @@ export class ControlPlane {
         this.metrics.rejects.labels({ type: shortType(typeUrl) }).inc();
         this.#log.warn(`proxy ${connection.proxy} rejected resources: ${reason}`, { type: typeUrl });
       },
-    });
+    };
+    const stores = [this.addresses, this.authorizations];
+    this.discovery = new DiscoveryServer(stores, this.#authenticator, logging.logger('controlplane::xds'), events, [this.plans]);
     const pods = this.#watchPods();
     this.#namespaces = this.#watch('Namespace', NamespaceKind, slimNamespace);
     this.#namespaces.addHandlers({ onAdd: () => this.#root.request(), onUpdate: () => this.#root.request() });
@@ -260,7 +265,7 @@ export class ControlPlane {
     this.discovery.pushAll();
     this.#firstChangeAt = 0;
     this.metrics.compileTime.observe((performance.now() - started) / 1000);
-    for (const store of [this.addresses, this.authorizations])
+    for (const store of [this.addresses, this.authorizations, this.plans])
       this.metrics.resources.labels({ type: shortType(store.typeUrl) }).set(store.size);
     if (this.#isReady) this.#status.request();
     this.#log.debug(`compiled ${changes} changed resources`);
@@ -358,6 +363,7 @@ export class ControlPlane {
             .join(', ') || 'the first compilation',
         connections: () => this.discovery.connections,
         stores: [this.addresses, this.authorizations],
+        plans: this.plans,
         config: { ...this.#config, trustedNodeAccounts: [...this.#config.trustedNodeAccounts] },
         metrics: this.metrics,
       });

@@ -1,6 +1,7 @@
 import { metricsResponse } from '../platform/telemetry/index.ts';
 import type { ControlPlaneMetrics } from './metrics.ts';
 import type { Connection } from './xds/connection.ts';
+import type { ScopedStores } from './xds/scoped.ts';
 import type { ResourceStore } from './xds/store.ts';
 
 export interface DebugSources {
@@ -9,6 +10,7 @@ export interface DebugSources {
   readonly waitingFor: () => string;
   readonly connections: () => Iterable<Connection>;
   readonly stores: readonly ResourceStore[];
+  readonly plans: ScopedStores;
   readonly config: unknown;
   readonly metrics: ControlPlaneMetrics;
 }
@@ -35,8 +37,7 @@ export interface SyncStatus {
   >;
 }
 
-export function syncStatus(connections: Iterable<Connection>, stores: readonly ResourceStore[]): SyncStatus[] {
-  const generations = new Map(stores.map((store) => [store.typeUrl, store.generation]));
+export function syncStatus(connections: Iterable<Connection>): SyncStatus[] {
   return [...connections].map((connection) => ({
     proxy: connection.proxy,
     connection: connection.id,
@@ -44,7 +45,7 @@ export function syncStatus(connections: Iterable<Connection>, stores: readonly R
     connectedAt: new Date(connection.connectedAt).toISOString(),
     types: Object.fromEntries(
       [...connection.subscriptions].map(([typeUrl, subscription]) => {
-        const current = generations.get(typeUrl) ?? 0;
+        const current = subscription.store.generation;
         return [
           typeUrl,
           {
@@ -62,6 +63,9 @@ export function syncStatus(connections: Iterable<Connection>, stores: readonly R
   }));
 }
 
+const versions = (store: ResourceStore): Record<string, string> =>
+  Object.fromEntries([...store.all()].map((resource) => [resource.name, resource.version]));
+
 /** `/ready`, `/debug/syncz`, `/debug/configz`, `/metrics`. */
 export function answerDebug(request: Request, sources: DebugSources): Response {
   const { pathname } = new URL(request.url);
@@ -70,16 +74,12 @@ export function answerDebug(request: Request, sources: DebugSources): Response {
     case '/ready':
       return sources.isReady() ? new Response('ok\n') : new Response(`waiting for ${sources.waitingFor()}\n`, { status: 503 });
     case '/debug/syncz':
-      return Response.json(syncStatus(sources.connections(), sources.stores));
+      return Response.json(syncStatus(sources.connections()));
     case '/debug/configz':
       return Response.json({
         config: sources.config,
-        resources: Object.fromEntries(
-          sources.stores.map((store) => [
-            store.typeUrl,
-            Object.fromEntries([...store.all()].map((resource) => [resource.name, resource.version])),
-          ]),
-        ),
+        resources: Object.fromEntries(sources.stores.map((store) => [store.typeUrl, versions(store)])),
+        plans: Object.fromEntries([...sources.plans.scopes()].map((waypoint) => [waypoint, versions(sources.plans.scope(waypoint))])),
       });
     case '/metrics':
       return metricsResponse(sources.metrics.registry, request);

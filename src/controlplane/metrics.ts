@@ -48,5 +48,6 @@ export class ControlPlaneMetrics {
 /** `istio.workload.Address` → `wds`, as istiod abbreviates. */
 export function shortType(typeUrl: string): string {
   if (typeUrl.endsWith('/istio.workload.Address')) return 'wds';
+  if (typeUrl.endsWith('/lateen.traffic.v1.ServicePlan')) return 'plan';
   return typeUrl.endsWith('/istio.security.Authorization') ? 'wads' : 'unknown';
 }

@@ -13,23 +13,30 @@ export interface ConnectionSink {
   onRejected?(typeUrl: string, reason: string): void;
 }
 
+/** The store a connection may see for a type; undefined: a type it gets nothing of. */
+export type StoreChoice = (typeUrl: string, connection: Connection) => ResourceStore | undefined;
+
 export type ProtocolProblem = { readonly code: 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED'; readonly message: string };
 
 /** One delta xDS stream without its transport: requests go in by `receive`, responses come out through the sink. */
 export class Connection {
   readonly id: string;
   readonly connectedAt: number;
-  readonly #stores: ReadonlyMap<string, ResourceStore>;
+  /** Of the service account that opened it. */
+  readonly namespace: string;
+  readonly #stores: StoreChoice;
   readonly #sink: ConnectionSink;
   readonly #subscriptions = new Map<string, Subscription>();
   #nodeId = '';
   #nodeName = '';
+  #gateway = '';
   #isFull = false;
   #isOpen: () => boolean;
 
   /** `isOpen` says whether there is anything to answer with yet (the first compilation). */
-  constructor(id: string, stores: ReadonlyMap<string, ResourceStore>, sink: ConnectionSink, isOpen: () => boolean, now: number) {
+  constructor(id: string, namespace: string, stores: StoreChoice, sink: ConnectionSink, isOpen: () => boolean, now: number) {
     this.id = id;
+    this.namespace = namespace;
     this.connectedAt = now;
     this.#stores = stores;
     this.#sink = sink;
@@ -50,6 +57,13 @@ export class Connection {
   get isZtunnel(): boolean {
     return this.#nodeId.startsWith('ztunnel~');
   }
+  get isWaypoint(): boolean {
+    return this.#nodeId.startsWith('waypoint~');
+  }
+  /** `namespace/name` of the Gateway this waypoint runs for: its own account's namespace, and the name it gives. Empty for other clients. */
+  get waypoint(): string {
+    return this.isWaypoint && this.#gateway !== '' ? `${this.namespace}/${this.#gateway}` : '';
+  }
   get subscriptions(): ReadonlyMap<string, Subscription> {
     return this.#subscriptions;
   }
@@ -60,6 +74,8 @@ export class Connection {
       this.#nodeId = request.node.id.slice(0, 1024);
       const name = request.node.metadata?.['NODE_NAME'];
       this.#nodeName = typeof name === 'string' ? name : '';
+      const gateway = request.node.metadata?.['GATEWAY_NAME'];
+      this.#gateway = typeof gateway === 'string' ? gateway : '';
     }
     if (request.typeUrl === '') return { code: 'INVALID_ARGUMENT', message: 'missing type_url' };
     const subscription = this.#subscription(request.typeUrl);
@@ -80,8 +96,9 @@ export class Connection {
     return undefined;
   }
 
-  changed(typeUrl: string, changes: readonly Change[]): void {
-    this.#subscriptions.get(typeUrl)?.changed(changes);
+  changed(store: ResourceStore, changes: readonly Change[]): void {
+    const subscription = this.#subscriptions.get(store.typeUrl);
+    if (subscription?.store === store) subscription.changed(changes);
   }
 
   /** The transport has room again. */
@@ -108,7 +125,7 @@ export class Connection {
     if (known !== undefined) return known;
     if (this.#subscriptions.size >= TYPES_PER_STREAM_LIMIT) return undefined;
     // A type we do not serve is an empty one: its first request is answered, so the client does not wait for ever.
-    const made = new Subscription(this.#stores.get(typeUrl) ?? new EmptyStore(typeUrl));
+    const made = new Subscription(this.#stores(typeUrl, this) ?? new EmptyStore(typeUrl));
     this.#subscriptions.set(typeUrl, made);
     return made;
   }

@@ -3,8 +3,9 @@ import * as grpc from '@grpc/grpc-js';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { Authenticator } from '../ca/authenticate.ts';
 import { type DeltaDiscoveryRequest, DeltaDiscoveryRequestSchema } from '../wire.ts';
-import { Connection, type ProtocolProblem } from './connection.ts';
-import type { ResourceStore } from './store.ts';
+import { Connection, type ProtocolProblem, type StoreChoice } from './connection.ts';
+import type { ScopedStores } from './scoped.ts';
+import type { Change, ResourceStore } from './store.ts';
 
 /** A stream costs some kilobytes; this many are a mesh of as many nodes. */
 export const STREAM_LIMIT = 20_000;
@@ -22,7 +23,7 @@ type Call = grpc.ServerDuplexStream<DeltaDiscoveryRequest, Uint8Array>;
 
 /** Delta aggregated discovery over gRPC: authenticates, then lets a `Connection` speak. */
 export class DiscoveryServer {
-  readonly #stores: ReadonlyMap<string, ResourceStore>;
+  readonly #stores: StoreChoice;
   readonly #authenticator: Authenticator;
   readonly #events: DiscoveryEvents;
   readonly #log: Logger;
@@ -30,16 +31,26 @@ export class DiscoveryServer {
   #isReady = false;
   #count = 0;
 
-  constructor(stores: readonly ResourceStore[], authenticator: Authenticator, log: Logger, events: DiscoveryEvents = {}) {
-    this.#stores = new Map(stores.map((store) => [store.typeUrl, store]));
+  /** `stores` are for every client; of the `scoped` types a waypoint gets its own part and nobody else anything. */
+  constructor(
+    stores: readonly ResourceStore[],
+    authenticator: Authenticator,
+    log: Logger,
+    events: DiscoveryEvents = {},
+    scoped: readonly ScopedStores[] = [],
+  ) {
+    const byType = new Map(stores.map((store) => [store.typeUrl, store]));
+    const scopedByType = new Map(scoped.map((store) => [store.typeUrl, store]));
+    this.#stores = (typeUrl, connection) =>
+      byType.get(typeUrl) ?? (connection.waypoint === '' ? undefined : scopedByType.get(typeUrl)?.scope(connection.waypoint));
     this.#authenticator = authenticator;
     this.#log = log;
     this.#events = events;
-    for (const store of stores) {
-      store.onChange((changes) => {
-        for (const connection of this.#connections) connection.changed(store.typeUrl, changes);
-      });
-    }
+    const tell = (store: ResourceStore, changes: readonly Change[]) => {
+      for (const connection of this.#connections) connection.changed(store, changes);
+    };
+    for (const store of stores) store.onChange((changes) => tell(store, changes));
+    for (const store of scoped) store.onChange(tell);
   }
 
   get connections(): ReadonlySet<Connection> {
@@ -100,6 +111,7 @@ export class DiscoveryServer {
       return refuse(grpc.status.RESOURCE_EXHAUSTED, `this control plane serves at most ${STREAM_LIMIT} streams`);
     const opened: Connection = new Connection(
       `${caller.value.namespace}/${caller.value.pod?.name ?? caller.value.serviceAccount}-${++this.#count}`,
+      caller.value.namespace,
       this.#stores,
       {
         write: (response) => !isOver && call.write(response),

@@ -53,6 +53,10 @@ export class Subscription {
     this.#store = store;
   }
 
+  /** What it is subscribed to. */
+  get store(): ResourceStore {
+    return this.#store;
+  }
   get isWildcard(): boolean {
     return this.#wildcard;
   }
