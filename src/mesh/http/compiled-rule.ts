@@ -1,7 +1,7 @@
 /** One rule of a table, ready to be tested: what its place in the index does not already say. */
 import type { HeaderList } from '../../protocol/index.ts';
 import { TextCondition } from './condition.ts';
-import type { FieldCondition, HttpAction, HttpRule, RequestView } from './plan.ts';
+import type { FieldCondition, HttpAction, HttpRule, PathMatch, RequestView } from './plan.ts';
 import { headerValue, queryValue } from './request-field.ts';
 
 /** The same object for every request that takes the rule. */
@@ -9,8 +9,8 @@ export interface RouteMatch {
   readonly action: HttpAction;
   /** Index into the table's rules. */
   readonly rule: number;
-  /** What an exact, segments or prefix match took of the path, as the rule writes it; a prefix rewrite replaces it. */
-  readonly pathPrefix: string | undefined;
+  /** The rule's path condition: what a prefix rewrite replaces, and by which rules. */
+  readonly path: PathMatch | undefined;
 }
 
 class FieldCheck {
@@ -71,7 +71,7 @@ export class CompiledRule {
   constructor({ match }: HttpRule, order: number, action: HttpAction) {
     this.order = order;
     const { path } = match;
-    this.result = { action, rule: order, pathPrefix: path === undefined || path.kind === 'regex' ? undefined : path.value };
+    this.result = { action, rule: order, path };
     this.#method = conditionOf(match.method);
     this.#authority = conditionOf(match.authority);
     this.#scheme = conditionOf(match.scheme);
@@ -84,7 +84,7 @@ export class CompiledRule {
         : undefined;
   }
 
-  /** `path` is the request's without its query, asked for only where a rule needs it. */
+  /** `pathLength`: where the request's path ends and its query begins. */
   holds(request: RequestView, sourceNamespace: string | undefined, pathLength: number): boolean {
     if (this.#method !== undefined && !this.#method.test(request.method)) return false;
     if (this.#sourceNamespace !== undefined && this.#sourceNamespace !== sourceNamespace) return false;

@@ -122,6 +122,8 @@ export const checkRegexSubstitution = (pattern: string, substitution: string): s
 
 const META = new Set('\\.+*?()|[]{}^$');
 const QUANTIFIERS = new Set('*?{');
+/** RE2 reads a quantifier behind a group of flags, `a(?i)*`, as one of what stands before it. */
+const FLAGS = /\(\?[a-zA-Z-]*\)/;
 
 /** Also true where it would take a parser to be sure. */
 const mayHaveAlternatives = (pattern: string): boolean => {
@@ -141,7 +143,7 @@ const mayHaveAlternatives = (pattern: string): boolean => {
 
 /** Text that every full match begins with; '' when that cannot be told easily. Lets an index find the few expressions that may match. */
 export const literalPrefix = (pattern: string): string => {
-  if (mayHaveAlternatives(pattern)) return '';
+  if (mayHaveAlternatives(pattern) || FLAGS.test(pattern)) return '';
   let literal = '';
   for (let i = pattern.startsWith('^') ? 1 : 0; i < pattern.length; i++) {
     let character = pattern[i]!;
@@ -149,8 +151,7 @@ export const literalPrefix = (pattern: string): string => {
       character = pattern[++i] ?? '';
       if (!META.has(character) && character !== '/' && character !== '-') break;
     } else if (META.has(character)) break;
-    // A quantifier behind a flag group, `a(?i)?`, is one of what stands before the group.
-    if (QUANTIFIERS.has(pattern[i + 1] ?? '') || pattern.startsWith('(?', i + 1) || character > '~') break;
+    if (QUANTIFIERS.has(pattern[i + 1] ?? '') || character > '~') break;
     literal += character;
   }
   return literal;

@@ -68,9 +68,9 @@ describe('paths', () => {
     expect(taken(tableOf({ path: { kind, value } }), request('/A/b'))).toBeUndefined();
   });
 
-  test('what the match took is known for the rewrite', () => {
+  test('the condition that held is known to the rewrite', () => {
     const found = compileHttpTable(tableOf({ path: { kind: 'segments', value: '/a' } })).match(request('/a/b'), undefined);
-    expect(found).toMatchObject({ rule: 0, pathPrefix: '/a' });
+    expect(found).toMatchObject({ rule: 0, path: { kind: 'segments', value: '/a' } });
   });
 });
 

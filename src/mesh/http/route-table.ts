@@ -102,7 +102,7 @@ export class RouteTable {
     const first = table.rules[0];
     const firstAction = first && table.actions[first.action];
     const isUnconditional = first !== undefined && Object.values(first.match).every((condition) => condition === undefined);
-    this.#always = isUnconditional && firstAction ? { action: firstAction, rule: 0, pathPrefix: undefined } : undefined;
+    this.#always = isUnconditional && firstAction ? { action: firstAction, rule: 0, path: undefined } : undefined;
     for (const [order, rule] of table.rules.entries()) {
       const action = table.actions[rule.action];
       if (action === undefined) continue;
