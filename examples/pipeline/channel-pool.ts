@@ -1,4 +1,4 @@
-import { Client, connectivityState, credentials, type MethodDefinition, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, Metadata, type MethodDefinition, type ServiceError, status } from '@grpc/grpc-js';
 
 /** A new channel that is not connected by then is given up, and the old one stays. */
 const REPLACEMENT_LIMIT_MS = 5_000;
@@ -47,7 +47,7 @@ export class ChannelPool {
       this.#timer = setInterval(() => void this.#replaceOldest(), Math.max(10, options.maxAgeMs / options.size / 2));
   }
 
-  call<I, O>(method: MethodDefinition<I, O>, request: I, deadline: Date | number): Promise<O> {
+  call<I, O>(method: MethodDefinition<I, O>, request: I, deadline: Date | number, headers = new Metadata()): Promise<O> {
     const channel = this.#channels[this.#next++ % this.#channels.length]!;
     channel.callsInFlight++;
     return new Promise((resolve, reject) => {
@@ -56,6 +56,7 @@ export class ChannelPool {
         method.requestSerialize,
         method.responseDeserialize,
         request,
+        headers,
         { deadline },
         (error: ServiceError | null, answer?: O) => {
           channel.callsInFlight--;

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { ChannelPool } from './channel-pool.ts';
+import { handOn } from './context-headers.ts';
 import { type Answer, PredictionSchema, type PredictRequest } from './gen/pipeline_pb.js';
 import { loadModel, MODEL_NAMES } from './models.ts';
 import { handleUnary, RpcError } from './rpc.ts';
@@ -31,7 +32,7 @@ export const inferenceStage = async (env: NodeJS.ProcessEnv): Promise<StageOptio
       if (latencyMs > 0) await Bun.sleep(latencyMs);
       const { label, probability } = model.predict(request.text);
       const prediction = create(PredictionSchema, { id: request.id, label, probability, model: model.name, version, pod });
-      return await pool.call(finish, prediction, call.getDeadline());
+      return await pool.call(finish, prediction, call.getDeadline(), handOn(call.metadata));
     }),
   };
 };

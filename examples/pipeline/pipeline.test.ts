@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { connect, createServer, type Socket } from 'node:net';
 import { create } from '@bufbuild/protobuf';
-import { status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { ChannelPool } from './channel-pool.ts';
-import { AnalyzeRequestSchema, type Answer } from './gen/pipeline_pb.js';
+import { AnalyzeRequestSchema, type Answer, AnswerSchema, type PredictRequest } from './gen/pipeline_pb.js';
 import { inferenceStage } from './inference.ts';
 import { corpus } from './load/corpus.ts';
 import { handleLoadRequest, LoadGenerator } from './load/load.ts';
 import { postprocessingStage } from './postprocessing.ts';
 import { preprocessingStage } from './preprocessing.ts';
-import { analyze } from './services.ts';
+import { analyze, predict } from './services.ts';
 import { type RunningStage, startStage } from './stage.ts';
 
 const anyPort = { PORT: '0', HEALTH_PORT: '0', DRAIN_DELAY_MS: '0' };
@@ -115,17 +115,56 @@ test('the load generator reports what it sent: correct answers, versions and per
     pool: new ChannelPool({ target: entry, size: 2, maxAgeMs: 200 }),
   });
   await Bun.sleep(600);
-  handleLoadRequest(generator, new Request('http://load/rate?rps=0', { method: 'POST' }));
+  await handleLoadRequest(generator, new Request('http://load/rate?rps=0', { method: 'POST' }));
   let report: Record<string, number>;
   do {
     await Bun.sleep(10);
-    report = (await handleLoadRequest(generator, new Request('http://load/window')).json()) as Record<string, number>;
+    report = (await (await handleLoadRequest(generator, new Request('http://load/window'))).json()) as Record<string, number>;
   } while (report['pending']! > 0);
   expect(report['requests']).toBeGreaterThan(30);
   expect(report).toMatchObject({ errors: 0, perVersion: { v2: report['requests'] } });
   expect(report['correct']! / report['requests']!).toBeGreaterThan(0.8);
-  expect(handleLoadRequest(generator, new Request('http://load/rate?rps=fast', { method: 'POST' })).status).toBe(400);
+  for (const wrong of ['rate?rps=fast', 'ask?version=v2&share=2', 'ask?share=1', 'chain?calls=0', 'chain?calls=1000&chains=1000'])
+    expect((await handleLoadRequest(generator, new Request(`http://load/${wrong}`, { method: 'POST' }))).status).toBe(400);
+  const chain = await handleLoadRequest(generator, new Request('http://load/chain?calls=5&chains=2', { method: 'POST' }));
+  expect(await chain.json()).toMatchObject({ calls: 5, chains: 2, errors: 0 });
   generator.stop();
+});
+
+test('the version a request asks for is handed on through the stages, and its answers are counted apart', async () => {
+  const asked: (string | undefined)[] = [];
+  const server = new Server();
+  server.addService(
+    { predict },
+    {
+      predict: (call: ServerUnaryCall<PredictRequest, Answer>, reply: sendUnaryData<Answer>) => {
+        const version = call.metadata.get('x-model-version')[0];
+        asked.push(version === undefined ? undefined : String(version));
+        expect(call.metadata.get('authorization')).toEqual([]);
+        reply(null, create(AnswerSchema, { id: call.request.id, version: String(version ?? 'v1'), json: '{}' }));
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))),
+  );
+  const front = await startStage(preprocessingStage({ ...anyPort, INFERENCE_TARGET: `127.0.0.1:${port}` }));
+  const pool = new ChannelPool({ target: `127.0.0.1:${front.port}`, size: 1, maxAgeMs: 0 });
+  const generator = new LoadGenerator({ method: 'analyze', rate: 100, timeoutMs: 5_000, pool });
+  await handleLoadRequest(generator, new Request('http://load/ask?version=v2&share=0.25', { method: 'POST' }));
+  while (asked.length < 40) await Bun.sleep(10);
+  generator.setRate(0);
+  let report = generator.records.report(0, Number.MAX_SAFE_INTEGER);
+  while (report.pending > 0) {
+    await Bun.sleep(5);
+    report = generator.records.report(0, Number.MAX_SAFE_INTEGER);
+  }
+  expect(asked.slice(0, 8)).toEqual([undefined, undefined, undefined, 'v2', undefined, undefined, undefined, 'v2']);
+  expect(report.perVersionAsked).toEqual({ v2: Math.floor(report.requests / 4) });
+  expect(report.perVersion['v1']).toBe(report.requests - Math.floor(report.requests / 4));
+  generator.stop();
+  await front.close();
+  server.forceShutdown();
 });
 
 test('a stage that was asked to end answers the call in flight before it closes', async () => {

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { ChannelPool } from './channel-pool.ts';
+import { handOn } from './context-headers.ts';
 import { type AnalyzeRequest, type Answer, PredictRequestSchema } from './gen/pipeline_pb.js';
 import { MAX_INPUT_CHARACTERS, prepareText } from './preprocess.ts';
 import { handleUnary, RpcError } from './rpc.ts';
@@ -35,7 +36,12 @@ export const preprocessingStage = (env: NodeJS.ProcessEnv): StageOptions => {
           status.INVALID_ARGUMENT,
           'AnalyzeRequest.text: nothing is left after clean-up; send text, not only mark-up or addresses',
         );
-      return await pool.call(predict, create(PredictRequestSchema, { id: request.id, text, sentences }), call.getDeadline());
+      return await pool.call(
+        predict,
+        create(PredictRequestSchema, { id: request.id, text, sentences }),
+        call.getDeadline(),
+        handOn(call.metadata),
+      );
     }),
   };
 };

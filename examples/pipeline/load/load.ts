@@ -1,11 +1,12 @@
 import { create } from '@bufbuild/protobuf';
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { ChannelPool } from '../channel-pool.ts';
 import { AnalyzeRequestSchema, type Answer, PredictRequestSchema } from '../gen/pipeline_pb.js';
 import { canonicalLanguage } from '../postprocess.ts';
 import { analyze, predict } from '../services.ts';
 import { readChoice, readNumber, readText } from '../settings.ts';
 import { serveHealth, untilAsked } from '../stage.ts';
+import { type ChainReport, runChains } from './chain.ts';
 import { corpus } from './corpus.ts';
 import { OVERLOAD, Records } from './records.ts';
 import { Schedule } from './schedule.ts';
@@ -16,6 +17,9 @@ const RECORDS = 60_000;
 const MAX_IN_FLIGHT = 2_000;
 const MAX_RATE = 5_000;
 const ERROR_SAMPLES = 20;
+/** Calls of one request for chains: a minute of them and more. */
+const MAX_CHAIN_CALLS = 10_000;
+const NO_HEADERS = new Metadata();
 
 const codeName = (code: number): string => (code === OVERLOAD ? 'OVERLOAD' : (status[code] ?? `CODE_${code}`));
 
@@ -35,6 +39,7 @@ export class LoadGenerator {
   readonly #options: LoadOptions;
   readonly #schedule: Schedule;
   #timer: Timer | undefined;
+  #asking: { readonly headers: Metadata; readonly share: number } = { headers: NO_HEADERS, share: 0 };
   #sent = 0;
   #inFlight = 0;
 
@@ -48,6 +53,20 @@ export class LoadGenerator {
     this.#schedule.setRate(rate, epochNow());
     clearTimeout(this.#timer);
     this.#arm();
+  }
+
+  /** From now on this share of the requests, evenly spread, asks for a version with the header `x-model-version`. */
+  ask(version: string, share: number): void {
+    const headers = new Metadata();
+    headers.set('x-model-version', version);
+    this.#asking = { headers, share };
+  }
+
+  /** Sequential calls beside the regular load; they are not in the records. */
+  chain(calls: number, chains: number): Promise<ChainReport> {
+    return runChains(calls, chains, (index) =>
+      this.#call(`chain-${index}`, corpus[index % corpus.length]!.text, Date.now() + this.#options.timeoutMs, NO_HEADERS),
+    );
   }
 
   stop(): void {
@@ -67,13 +86,15 @@ export class LoadGenerator {
 
   #send(intended: number): void {
     const sample = corpus[this.#sent++ % corpus.length]!;
-    const ticket = this.records.begin(intended);
+    const { headers, share } = this.#asking;
+    const asks = Math.floor(this.#sent * share) > Math.floor((this.#sent - 1) * share);
+    const ticket = this.records.begin(intended, asks);
     if (this.#inFlight >= MAX_IN_FLIGHT) {
       this.records.end(ticket, 0, OVERLOAD, '', false);
       return;
     }
     this.#inFlight++;
-    this.#call(`${this.#sent}`, sample.text, intended + this.#options.timeoutMs).then(
+    this.#call(`${this.#sent}`, sample.text, intended + this.#options.timeoutMs, asks ? headers : NO_HEADERS).then(
       (answer) => {
         const latencyMs = this.#finish(intended);
         this.records.end(ticket, latencyMs, status.OK, answer.version, answer.language === canonicalLanguage(sample.language));
@@ -93,11 +114,11 @@ export class LoadGenerator {
     return epochNow() - intended;
   }
 
-  #call(id: string, text: string, deadline: number): Promise<Answer> {
+  #call(id: string, text: string, deadline: number, headers: Metadata): Promise<Answer> {
     const { pool, method } = this.#options;
     return method === 'analyze'
-      ? pool.call(analyze, create(AnalyzeRequestSchema, { id, text }), deadline)
-      : pool.call(predict, create(PredictRequestSchema, { id, text, sentences: 1 }), deadline);
+      ? pool.call(analyze, create(AnalyzeRequestSchema, { id, text }), deadline, headers)
+      : pool.call(predict, create(PredictRequestSchema, { id, text, sentences: 1 }), deadline, headers);
   }
 }
 
@@ -106,8 +127,8 @@ const epochNow = (): number => performance.timeOrigin + performance.now();
 
 const badRequest = (message: string): Response => Response.json({ error: message }, { status: 400 });
 
-/** The generator's own HTTP interface: `/window`, `/rate`, `/last`. */
-export const handleLoadRequest = (generator: LoadGenerator, request: Request): Response => {
+/** The generator's own HTTP interface: `/window`, `/rate`, `/ask`, `/chain`, `/last`. */
+export const handleLoadRequest = async (generator: LoadGenerator, request: Request): Promise<Response> => {
   const url = new URL(request.url);
   const number = (name: string, fallback: number): number => {
     const text = url.searchParams.get(name);
@@ -125,8 +146,26 @@ export const handleLoadRequest = (generator: LoadGenerator, request: Request): R
     generator.setRate(rate);
     return Response.json({ rps: rate });
   }
+  if (url.pathname === '/ask' && request.method === 'POST') {
+    const share = number('share', Number.NaN);
+    const version = url.searchParams.get('version') ?? '';
+    if (Number.isNaN(share) || share < 0 || share > 1 || version === '')
+      return badRequest('version: the version to ask for; share: a number from 0 to 1');
+    generator.ask(version, share);
+    return Response.json({ version, share });
+  }
+  if (url.pathname === '/chain' && request.method === 'POST') {
+    const calls = number('calls', 20);
+    const chains = number('chains', 10);
+    if (![calls, chains].every((one) => Number.isInteger(one) && one > 0) || calls * chains > MAX_CHAIN_CALLS)
+      return badRequest(`calls and chains: whole numbers, together at most ${MAX_CHAIN_CALLS} calls`);
+    return Response.json(await generator.chain(calls, chains));
+  }
   if (url.pathname === '/last') return Response.json({ last: generator.last ?? null, errors: generator.lastErrors });
-  return Response.json({ error: 'not found: GET /window?from=&to=, POST /rate?rps=, GET /last' }, { status: 404 });
+  return Response.json(
+    { error: 'not found: GET /window?from=&to=, POST /rate?rps=, POST /ask?version=&share=, POST /chain?calls=&chains=, GET /last' },
+    { status: 404 },
+  );
 };
 
 /** Runs until asked to end. */
@@ -146,6 +185,7 @@ export const runLoad = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const control = Bun.serve({
     hostname: '127.0.0.1',
     port: readNumber(env, 'CONTROL_PORT', 9090, 0, 65_535),
+    idleTimeout: 120,
     fetch: (request) => handleLoadRequest(generator, request),
   });
   const health = serveHealth(readNumber(env, 'HEALTH_PORT', 8081, 0, 65_535), () => true);

@@ -17,6 +17,8 @@ export interface WindowReport {
   readonly errorsByCode: Record<string, number>;
   readonly correct: number;
   readonly perVersion: Record<string, number>;
+  /** The same, only of the requests that asked for a version. */
+  readonly perVersionAsked: Record<string, number>;
   /** Intended start of the first request that failed, and of the last that was answered. */
   readonly firstErrorAt: number | null;
   readonly lastSuccessAt: number | null;
@@ -38,6 +40,7 @@ export class Records {
   readonly #code: Uint8Array;
   readonly #version: Uint8Array;
   readonly #correct: Uint8Array;
+  readonly #asked: Uint8Array;
   readonly #versions: string[] = [];
   readonly #nameOfCode: (code: number) => string;
   #count = 0;
@@ -50,10 +53,11 @@ export class Records {
     this.#code = new Uint8Array(capacity);
     this.#version = new Uint8Array(capacity);
     this.#correct = new Uint8Array(capacity);
+    this.#asked = new Uint8Array(capacity);
   }
 
-  /** Reserves the record of a request that should start at `intended` (epoch ms); returns its ticket. */
-  begin(intended: number): number {
+  /** Reserves the record of a request that should start at `intended` (epoch ms) and may ask for a version; returns its ticket. */
+  begin(intended: number, asks = false): number {
     const ticket = this.#count++;
     const slot = ticket % this.#capacity;
     this.#intended[slot] = intended;
@@ -61,6 +65,7 @@ export class Records {
     this.#code[slot] = PENDING;
     this.#version[slot] = 0;
     this.#correct[slot] = 0;
+    this.#asked[slot] = asks ? 1 : 0;
     return ticket;
   }
 
@@ -79,6 +84,7 @@ export class Records {
     const latencies: number[] = [];
     const errorsByCode: Record<string, number> = {};
     const perVersion: Record<string, number> = {};
+    const perVersionAsked: Record<string, number> = {};
     let requests = 0;
     let pending = 0;
     let correct = 0;
@@ -102,6 +108,7 @@ export class Records {
         correct += this.#correct[slot]!;
         const version = this.#versions[this.#version[slot]! - 1] ?? 'unknown';
         perVersion[version] = (perVersion[version] ?? 0) + 1;
+        if (this.#asked[slot] === 1) perVersionAsked[version] = (perVersionAsked[version] ?? 0) + 1;
       } else {
         firstErrorAt = Math.min(firstErrorAt ?? at, at);
         const seen = at + this.#latency[slot]!;
@@ -125,6 +132,7 @@ export class Records {
       errorsByCode,
       correct,
       perVersion,
+      perVersionAsked,
       firstErrorAt,
       lastSuccessAt,
       firstErrorSeenAt,

@@ -1,71 +1,19 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startServer } from '../../cluster/apiserver/index.ts';
-import { KubeClient } from '../../platform/kubernetes/index.ts';
+import type { KubeClient } from '../../platform/kubernetes/index.ts';
+import { type CommandApi, startCommandApi } from '../harness.test.ts';
 import { GATEWAYS, NAMESPACES, SERVICES } from './gateway.ts';
 
-const MAIN = new URL('../main.ts', import.meta.url).pathname;
-const undo: (() => unknown)[] = [];
+let api: CommandApi;
 let client: KubeClient;
-let kubeconfig = '';
+const lateen: CommandApi['lateen'] = (...words) => api.lateen(...words);
 
 beforeAll(async () => {
-  const stateDir = mkdtempSync(join(tmpdir(), 'waypoint-'));
-  undo.push(() => rmSync(stateDir, { recursive: true, force: true }));
-  const server = await startServer({
-    stateDir,
-    listenAddress: '127.0.0.1',
-    port: 0,
-    advertiseAddress: '127.0.0.1',
-    servingNames: [],
-    serviceCidr: '10.96.0.0/16',
-    issuer: 'https://kubernetes.default.svc.cluster.local',
-    kubeletTokenFile: join(stateDir, 'kubelet.token'),
-    nodeNames: [],
-    log: () => {},
-  });
-  undo.push(() => server.stop());
-  const url = `https://127.0.0.1:${server.port}`;
-  const token = readFileSync(join(stateDir, 'admin.token'), 'utf8').trim();
-  const ca = join(stateDir, 'pki/ca.crt');
-  client = new KubeClient({
-    server: url,
-    caPem: readFileSync(ca, 'utf8'),
-    token,
-    insecureSkipTlsVerify: false,
-    namespace: 'default',
-    context: 'test',
-  });
-  kubeconfig = join(stateDir, 'kubeconfig');
-  await Bun.write(
-    kubeconfig,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'test',
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
-      clusters: [{ name: 'test', cluster: { server: url, 'certificate-authority': ca } }],
-      users: [{ name: 'test', user: { token } }],
-    }),
-  );
+  api = await startCommandApi();
+  client = api.client;
   for (const name of ['ai-inference', 'shared']) await client.create(NAMESPACES, { metadata: { name } });
 });
-afterAll(async () => {
-  for (const one of undo.reverse()) await one();
-});
+afterAll(() => api.stop());
 
-const lateen = async (...words: readonly string[]) => {
-  const child = Bun.spawn([process.execPath, MAIN, ...words], {
-    stdout: 'pipe',
-    stderr: 'pipe',
-    stdin: 'ignore',
-    env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', KUBECONFIG: kubeconfig },
-  });
-  const [stdout, stderr, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
-  return { stdout, stderr, code };
-};
 const rows = (text: string): string[][] =>
   text
     .trim()
