@@ -82,3 +82,81 @@ test('reads responses of each framing', () => {
   parser.end();
   expect(events.at(-1)).toEqual(END);
 });
+
+test('hands out interim responses without an end and goes on to the final one', () => {
+  const text = 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx';
+  const { parser, events, feed } = record('response', {}, ['POST']);
+  feed(octets(text.slice(0, 30)));
+  expect(parser.isIdle).toBe(false);
+  feed(octets(text.slice(30)));
+  expect(events).toEqual([
+    { head: expect.objectContaining({ status: 100, framing: 'none' }) },
+    { head: expect.objectContaining({ status: 103, headers: [['link', '</a>']] }) },
+    { head: expect.objectContaining({ status: 200 }) },
+    { body: 'x' },
+    END,
+  ]);
+  expect(parser.isIdle).toBe(true);
+});
+
+test('ends responses that have no body at their head, and keeps the length a GET would have had', () => {
+  const next = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
+  for (const [asked, text, headers] of [
+    ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n', [['content-length', '5']]],
+    ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', []],
+    ['GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n', [['content-length', '5']]],
+    ['GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n', []],
+  ] as const) {
+    const events = eventsOf('response', text + next, {}, [asked, 'GET']);
+    expect(events).toEqual([
+      { head: expect.objectContaining({ framing: 'none', contentLength: -1, isKeptAlive: true, headers }) },
+      END,
+      { head: expect.objectContaining({ framing: 'length' }) },
+      END,
+    ]);
+  }
+});
+
+test('stops for good behind a head that begins a tunnel', () => {
+  for (const [asked, text] of [
+    ['GET', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
+    ['CONNECT', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\n'],
+  ] as const) {
+    const { parser, events, feed } = record('response', {}, [asked]);
+    expect(feed(octets(`${text}\x81\x05`))).toEqual(octets('\x81\x05'));
+    expect(parser.isTunnel).toBe(true);
+    parser.end();
+    expect(events).toEqual([
+      { head: expect.objectContaining({ framing: 'none', headers: [], isKeptAlive: false, upgrade: asked === 'GET' ? 'websocket' : '' }) },
+    ]);
+  }
+  expect(eventsOf('response', 'HTTP/1.1 407 \r\ncontent-length: 1\r\n\r\nx', {}, ['CONNECT'])).toHaveLength(3);
+});
+
+test('calls whatever ends inside a message truncated, and nothing else', () => {
+  const ended = (kind: 'request' | 'response', text: string): unknown => {
+    const { parser, events, feed } = record(kind, {}, kind === 'request' ? [] : ['GET']);
+    feed(octets(text));
+    const before = events.length;
+    parser.end();
+    parser.end();
+    expect(parser.push(octets('x'))).toBe(0);
+    return events.slice(before);
+  };
+  const truncated = [{ violation: 'truncated', status: 400 }];
+  expect(ended('request', '')).toEqual([]);
+  expect(ended('request', 'GET / HTTP/1.1\r\nhost: a\r\n\r\n')).toEqual([]);
+  expect(ended('request', 'G')).toEqual(truncated);
+  expect(ended('request', 'PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n')).toEqual(truncated);
+  for (const chunked of ['', '1', '1\r\n', '1\r\na', '1\r\na\r\n', '0\r\n', '0\r\n\r'])
+    expect(ended('request', `PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${chunked}`)).toEqual(truncated);
+  expect(ended('response', '')).toEqual([]);
+  expect(ended('response', 'HTTP/1.1 100 Continue\r\n\r\n')).toEqual(truncated);
+  expect(ended('response', 'HTTP/1.1 200 OK\r\n\r\n')).toEqual([END]);
+  expect(ended('response', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n')).toEqual(truncated);
+});
+
+test('shares one string for each known name, whatever its case, and lower-cases the others', () => {
+  const { headers } = headOf('request', 'GET / HTTP/1.1\r\nhOsT: a\r\nUSER-AGENT: x\r\nX-Something-Of-My-Own: y\r\n\r\n');
+  expect(headers.map(([name]) => name)).toEqual(['host', 'user-agent', 'x-something-of-my-own']);
+});
