@@ -1,4 +1,5 @@
-import type { ObjectMeta, PolicyRule } from '../../platform/kubernetes/kinds/index.ts';
+import { BUILT_IN_KINDS, type ObjectMeta, type PolicyRule } from '../../platform/kubernetes/kinds/index.ts';
+import { ensureDefinitions } from './built-in-definitions.ts';
 import type { Context } from './context.ts';
 import { equal, type JsonObject } from './json.ts';
 import { create, replace } from './operations.ts';
@@ -24,8 +25,17 @@ const SERVED: Readonly<Record<string, readonly string[]>> = {
   policy: ['poddisruptionbudgets'],
   'networking.k8s.io': ['networkpolicies'],
   'discovery.k8s.io': ['endpointslices'],
-  'security.istio.io': ['authorizationpolicies', 'peerauthentications'],
+  ...custom(),
 };
+
+/** What users of a namespace have in it of the kinds that definitions make in other clusters. */
+function custom(): Record<string, string[]> {
+  const served: Record<string, string[]> = {};
+  for (const kind of BUILT_IN_KINDS)
+    if (kind.isCustom && kind.namespaced) served[kind.group] = [...(served[kind.group] ?? []), kind.plural];
+  return served;
+}
+
 const over = (verbs: readonly string[], skip: readonly string[] = []): PolicyRule[] =>
   Object.entries(SERVED).map(([group, resources]) => ({
     apiGroups: [group],
@@ -110,6 +120,7 @@ export function bootstrap(context: Context, endpoint: { address: string; port: n
       subjects: subjects.map((subject) => ({ apiGroup: RBAC, kind, name: subject })),
     });
   }
+  ensureDefinitions(context);
   ensure(context, '/services', 'default', {
     metadata: { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } },
     spec: {

@@ -76,7 +76,7 @@ describe.skipIf(kubectl === null)('the real kubectl', () => {
     expect((await run('auth can-i list secrets --as=system:serviceaccount:default:default')).out).toBe('no');
     expect((await succeeds('create token default')).split('.')).toHaveLength(3);
     expect(await succeeds('api-resources --api-group=security.istio.io -o name')).toBe(
-      'authorizationpolicies.security.istio.io\npeerauthentications.security.istio.io',
+      'authorizationpolicies.security.istio.io\npeerauthentications.security.istio.io\nrequestauthentications.security.istio.io',
     );
   }, 30_000);
 });

@@ -48,8 +48,10 @@ export function prepareCreate(context: Context, type: ResourceType, version: str
     default:
       if (!type.hasStatus(version)) return;
       // built-in kinds always show a status, as Go's structs do: clients compare with it
-      if (type.isCustom) delete object['status'];
-      else object['status'] = initialStatus(object);
+      if (type.isCustom) {
+        delete object['status'];
+        type.applyDefaults(object); // a status may have defaults, too
+      } else object['status'] = initialStatus(object);
   }
 }
 

@@ -1,3 +1,4 @@
+import { ValidatingAdmissionPolicyBindingKind, ValidatingAdmissionPolicyKind } from './admission.ts';
 import { DaemonSetKind, DeploymentKind, JobKind, ReplicaSetKind } from './apps.ts';
 import { BackendTlsPolicyKind } from './backend-tls-policy.ts';
 import { ConfigMapKind, EventKind, NamespaceKind, NodeKind, SecretKind, ServiceAccountKind } from './core.ts';
@@ -44,6 +45,8 @@ export const BUILT_IN_KINDS: readonly Kind[] = [
   ClusterRoleKind,
   ClusterRoleBindingKind,
   CustomResourceDefinitionKind,
+  ValidatingAdmissionPolicyKind,
+  ValidatingAdmissionPolicyBindingKind,
   AuthorizationPolicyKind,
   PeerAuthenticationKind,
   RequestAuthenticationKind,
@@ -64,6 +67,7 @@ export const BUILT_IN_KINDS: readonly Kind[] = [
   TelemetryKind,
 ] as readonly Kind[];
 
+export * from './admission.ts';
 export * from './apps.ts';
 export * from './backend-tls-policy.ts';
 export * from './core.ts';

@@ -23,9 +23,11 @@ const SCHEMES = ['file:', 'http:', 'https:', 'oci:'];
 export function validateWasmPlugin({ spec }: WasmPlugin): FieldProblem[] {
   if (spec === undefined) return [];
   const problems = targetProblems(spec);
-  const scheme = /^[a-z][a-z0-9+.-]*:(?=\/\/)/i.exec(spec.url ?? '')?.[0].toLowerCase();
-  if (scheme !== undefined && !SCHEMES.includes(scheme))
-    problems.push(invalid('spec.url', spec.url, 'the scheme must be one of http, https, file, oci'));
+  const url = spec.url ?? '';
+  const scheme = /^[a-z][a-z0-9+.-]*:(?=\/\/)/i.exec(url)?.[0].toLowerCase();
+  if (!URL.canParse(scheme === undefined ? `https://${url}` : url)) problems.push(invalid('spec.url', url, 'must be a URL'));
+  else if (scheme !== undefined && !SCHEMES.includes(scheme))
+    problems.push(invalid('spec.url', url, 'the scheme must be one of http, https, file, oci'));
   spec.vmConfig?.env?.forEach((variable, index) => {
     if (variable.valueFrom === 'HOST' && (variable.value ?? '') !== '')
       problems.push(forbidden(`spec.vmConfig.env[${index}].value`, 'may only be set when valueFrom is INLINE'));

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import { istioStatus, SECURITY_GROUP, targetRef, workloadSelector } from './istio-common.ts';
-import { age, ageColumn, column, defineKind, type FieldProblem, forbidden, nameColumn, required } from './kind.ts';
+import { age, ageColumn, column, defineKind, type FieldProblem, forbidden, invalid, nameColumn, required } from './kind.ts';
 import { kindSchema } from './meta.ts';
 import { choice, list, map, object, string } from './schema.ts';
 
@@ -68,6 +68,12 @@ export const AuthorizationPolicyKind = defineKind<AuthorizationPolicy>({
     if (spec?.action === 'CUSTOM' && spec.provider === undefined)
       problems.push(required('spec.provider', 'must be set when the action is CUSTOM'));
     for (const [index, entry] of (spec?.rules ?? []).entries()) {
+      for (const [at, { source: from }] of (entry.from ?? []).entries()) {
+        const field = `spec.rules[${index}].from[${at}].source`;
+        const hasAccounts = (from?.serviceAccounts ?? from?.notServiceAccounts) !== undefined;
+        if (hasAccounts && (from?.principals ?? from?.notPrincipals ?? from?.namespaces ?? from?.notNamespaces) !== undefined)
+          problems.push(forbidden(field, 'serviceAccounts cannot be given together with principals or namespaces'));
+      }
       for (const [at, condition] of (entry.when ?? []).entries()) {
         if ((condition.values ?? []).length + (condition.notValues ?? []).length > 0) continue;
         problems.push(required(`spec.rules[${index}].when[${at}]`, 'at least one of values, notValues must be set'));
@@ -95,8 +101,13 @@ export const PeerAuthenticationKind = defineKind<PeerAuthentication>({
   schema: peerAuthenticationSchema,
   columns: [nameColumn, column('Mode', 'Defines the mTLS mode used for peer authentication.'), ageColumn],
   cells: (policy, now) => [policy.metadata.name ?? '', policy.spec?.mtls?.mode ?? '', age(policy, now)],
-  validate: ({ spec }) =>
-    Object.keys(spec?.portLevelMtls ?? {}).length > 0 && Object.keys(spec?.selector?.matchLabels ?? {}).length === 0
-      ? [forbidden('spec.portLevelMtls', 'portLevelMtls requires selector')]
-      : [],
+  validate: ({ spec }) => {
+    const ports = Object.keys(spec?.portLevelMtls ?? {});
+    const problems = ports
+      .filter((port) => !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65535)
+      .map((port) => invalid('spec.portLevelMtls', port, 'must be a port between 1 and 65535'));
+    if (ports.length > 0 && Object.keys(spec?.selector?.matchLabels ?? {}).length === 0)
+      problems.push(forbidden('spec.portLevelMtls', 'portLevelMtls requires selector'));
+    return problems;
+  },
 });
