@@ -1,6 +1,6 @@
 /** Where a route sends traffic: `backendRefs`, mirrors. */
 import type { Backend } from '../plan.ts';
-import type { RoutedService, ServiceKind } from './lookup.ts';
+import type { RouteTarget, ServiceKind } from './lookup.ts';
 import type { BackendReference } from './objects.ts';
 import type { RuleScope } from './rule-scope.ts';
 
@@ -18,7 +18,7 @@ export const serviceKind = (group: string, kind: string): ServiceKind | undefine
 };
 
 /** The Service a cluster-local host stands for: `reviews.prod.svc.cluster.local`. */
-const serviceOfHost = (service: RoutedService | undefined): { namespace: string; name: string } | undefined => {
+const serviceOfHost = (service: RouteTarget | undefined): { namespace: string; name: string } | undefined => {
   const [namespace, host = ''] = service?.key.split('/') ?? [];
   const [name, home, svc] = host.split('.');
   return namespace !== undefined && name !== undefined && home === namespace && svc === 'svc' ? { namespace, name } : undefined;

@@ -4,7 +4,7 @@ import { GATEWAY_GROUP, serviceKind } from './backend-ref.ts';
 import type { CompiledParent, CompiledRoute, RouteAttachment, RouteFragment, RouteIdentity } from './compiled-route.ts';
 import { compileGrpcRules, compileHttpRules } from './http-route.ts';
 import { compileTcpRules, compileTlsRules } from './l4-route.ts';
-import { type RoutedService, type RouteLookup, recordLookup, type ServiceKind } from './lookup.ts';
+import { type RouteLookup, type RouteTarget, recordLookup, type ServiceKind } from './lookup.ts';
 import type { ParentReference, RouteKind, RouteObjects } from './objects.ts';
 import { describeProblems, RouteProblems } from './problems.ts';
 import type { RouteScope } from './rule-scope.ts';
@@ -58,7 +58,7 @@ const acceptedMessage = ({ kind, object }: KindedRoute, consumer: string | undef
 const selectsPort = ({ port, sectionName }: ParentReference) =>
   port === undefined && (sectionName === undefined || sectionName === '')
     ? undefined
-    : (some: RoutedService['ports'][number]) => (port ?? some.port) === some.port && (sectionName || some.name) === some.name;
+    : (some: RouteTarget['ports'][number]) => (port ?? some.port) === some.port && (sectionName || some.name) === some.name;
 
 /**
  * Compiles a route against the services it names. The outcome depends on nothing but the object and what `lookup` answered, which `dependencies`

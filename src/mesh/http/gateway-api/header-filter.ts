@@ -15,7 +15,11 @@ const FRAMING: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-const NOT_IN_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+/** Control characters end fields, and what is beyond ASCII has no agreed form in a field. */
+const NOT_IN_VALUE = /[^\t -~]/;
+
+/** `host:port`: nothing that ends an authority or would begin another. */
+const AUTHORITY = /^[A-Za-z0-9._~%!$&'()*+;=:[\]-]+$/;
 
 export interface CompiledHeaderFilter {
   readonly edit?: HeaderEdit;
@@ -50,7 +54,10 @@ export const compileHeaderFilter = (
     entries.flatMap(({ name: written, value }, i) => {
       const name = written.toLowerCase();
       if (isTaken(name, list, `${field}.${list}[${i}].name`)) return [];
-      if (NOT_IN_VALUE.test(value)) problems.refuse(`${field}.${list}[${i}].value`, 'has control characters');
+      if (NOT_IN_VALUE.test(value)) problems.refuse(`${field}.${list}[${i}].value`, 'must be printable ASCII');
+      else if (name === 'host' && side === 'request' && !AUTHORITY.test(value)) {
+        problems.refuse(`${field}.${list}[${i}].value`, `"${value}" is not a host`);
+      }
       return [[name, value] as const];
     });
   const allSet = pairs('set', set);

@@ -8,7 +8,7 @@ export interface RoutedPort {
 }
 
 /** A service as routes see it: a Service, or one host of a ServiceEntry. */
-export interface RoutedService {
+export interface RouteTarget {
   /** `namespace/hostname`, the key of the WDS Service. */
   readonly key: string;
   readonly ports: readonly RoutedPort[];
@@ -23,7 +23,7 @@ export interface RouteLookup {
   /** Written into the status: who says so. */
   readonly controllerName: string;
   /** Empty when there is none. One for a Service, one per host for a ServiceEntry; for a Hostname the one visible in `namespace`. */
-  services(kind: ServiceKind, namespace: string, name: string): readonly RoutedService[];
+  services(kind: ServiceKind, namespace: string, name: string): readonly RouteTarget[];
   /** The ReferenceGrants of a namespace. */
   grants(namespace: string): readonly ReferenceGrantObject[];
   /** Undefined when the pattern is valid RE2, else what is wrong with it. */

@@ -34,6 +34,9 @@ const touches = (attachment: RouteAttachment, { service, port }: { readonly serv
 const conflictCondition = (conflicts: readonly string[]): Condition[] =>
   conflicts.length === 0 ? [] : [{ type: CONFLICTED, status: 'True', reason: 'Conflicted', message: [...new Set(conflicts)].join('; ') }];
 
+const isAccepted = (conditions: readonly Condition[]): boolean =>
+  conditions.every(({ type, status }) => type !== 'Accepted' || status === 'True');
+
 const programmed = (status: 'True' | 'False', reason: string, message: string): Condition => ({
   type: PROGRAMMED,
   status,
@@ -80,7 +83,7 @@ const parentConditions = (
         )
       : lost.length > 0
         ? programmed('False', 'PartlyConflicted', `not in force on ${lost.map(({ service, port }) => service + portText(port)).join(', ')}`)
-        : programmed('True', 'Programmed', 'in force');
+        : programmed('True', 'Programmed', isAccepted(conditions) ? 'in force' : 'in force: its requests are answered with 500');
   return [...conditions, state, ...conflictCondition(says)];
 };
 
@@ -111,16 +114,17 @@ export const keepLastGood = (refused: CompiledRoute, lastGood: CompiledRoute): C
     const index = left.findIndex((parent) => JSON.stringify(parent.parentRef) === key);
     return index < 0 ? undefined : left.splice(index, 1)[0];
   };
-  const merged = refused.parents.map((parent) => {
+  const parents = refused.parents.map((parent) => {
     const good = take(parent);
     return good === undefined ? parent : { ...parent, attachments: good.attachments, unbound: good.unbound };
   });
-  // A parent that only the good version has keeps its traffic, too: the new version is not in force in any part.
-  const gone = left.map((parent) => ({ ...parent, conditions: refused.parents[0]?.conditions ?? parent.conditions }));
+  // A parent that only the good version has keeps its traffic, too, as the new version is not in force in any part; it has no status of its own.
+  const [first, ...rest] = parents;
+  const gone = left.flatMap(({ attachments }) => attachments);
   const union = (a: readonly string[], b: readonly string[]): string[] => [...new Set([...a, ...b])].sort();
   return {
     ...refused,
-    parents: [...merged, ...gone],
+    parents: first === undefined ? [] : [{ ...first, attachments: [...first.attachments, ...gone] }, ...rest],
     dependencies: {
       services: union(refused.dependencies.services, lastGood.dependencies.services),
       grants: union(refused.dependencies.grants, lastGood.dependencies.grants),

@@ -2,7 +2,7 @@
 import { checkRegex } from '../regex.ts';
 import { compileRoute } from './compile-route.ts';
 import type { CompiledRoute } from './compiled-route.ts';
-import type { RoutedService, RouteLookup } from './lookup.ts';
+import type { RouteLookup, RouteTarget } from './lookup.ts';
 import type { BackendReference, HttpRouteRule, ParentReference, ReferenceGrantObject, RouteKind, RouteObjects } from './objects.ts';
 
 export const NAMESPACE = 'gateway-conformance-mesh';
@@ -27,7 +27,7 @@ interface World {
 
 /** Services echo, echo-v1, echo-v2 and echo-v3 in the conformance namespace, `other` in namespace `elsewhere`, and a ServiceEntry. */
 export const world = ({ grants = [], missing = [], unbound = [] }: World = {}): RouteLookup => {
-  const services = new Map<string, readonly RoutedService[]>();
+  const services = new Map<string, readonly RouteTarget[]>();
   const add = (name: string, namespace: string): void => {
     const service = { key: serviceKey(name, namespace), ports: PORTS, isBoundToWaypoint: !unbound.includes(name) };
     if (missing.includes(name)) return;
