@@ -1,14 +1,18 @@
 /** HTTP routing: the route plan, its compilers, its matcher and its load balancers. Re-exported by the room. */
 
+export type { PickContext } from './balancer.ts';
 export { chooseBackend, isMirrored } from './choose-backend.ts';
-export { Cluster, type ClusterOptions, type Outcome, type PickContext } from './cluster.ts';
+export { Cluster, type ClusterOptions } from './cluster.ts';
 export { type CombinedPlan, combinePlans, type IstioPlan, type PlanConflict } from './combine.ts';
 export type { RouteMatch } from './compiled-rule.ts';
 export { corsPreflight, corsResponseEdit } from './cors.ts';
 export { type EndpointState, endpointKey } from './endpoint-state.ts';
 export { decideFault, type FaultDecision } from './fault.ts';
 export * from './gateway-api/index.ts';
+export { makeHashCookie, requestHash } from './hash-source.ts';
 export { editHeaders } from './header-edit.ts';
+export * from './istio/index.ts';
+export type { Outcome } from './outlier.ts';
 export type * from './plan.ts';
 export { decodeServicePlan, encodeServicePlan } from './plan-codec.ts';
 export { PLAN_LIMITS } from './plan-schema.ts';
