@@ -53,3 +53,4 @@ export {
 } from './http2/types.ts';
 export * from './messages.ts';
 export type { Result } from './result.ts';
+export { CLIENT_HELLO_LIMIT, readServerName, type ServerName } from './tls/client-hello.ts';

@@ -25,6 +25,8 @@ export const LIMITS = {
   /** Base and most of the back-off between retries. */
   RETRY_BACKOFF: 25,
   RETRY_BACKOFF_MOST: 250,
+  /** After SIGTERM: node proxies learn within milliseconds that the replica is going, the slowest of them within this. */
+  DRAIN_LINGER: 3000,
   /** Streams of one client HTTP/2 connection inside the tunnel. */
   HTTP2_STREAMS: 1000,
 } as const;

@@ -1,7 +1,6 @@
 /** What the whole proxy shares: built once at start, handed to every pod's part. */
-import type { MeshRegistry, Workload } from '../../mesh/index.ts';
+import type { MeshRegistry } from '../../mesh/index.ts';
 import type { Counter, Logger, Logging, Registry } from '../../platform/telemetry/index.ts';
-import { type Baggage, encodeBaggage } from '../../protocol/index.ts';
 import type { CertificateManager } from '../core/certificate-manager.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
@@ -21,29 +20,4 @@ export interface ProxyContext {
   readonly maxSockets: number;
   /** A number from 0 (inclusive) to 1. */
   readonly random: () => number;
-}
-
-const TYPES = { DEPLOYMENT: 'deployment', CRONJOB: 'cronjob', POD: 'pod', JOB: 'job' } as const;
-const encoded = new WeakMap<Workload, string>();
-
-/** What one proxy tells another about a workload. */
-export const baggageOf = (workload: Workload): Baggage => ({
-  clusterId: workload.clusterId,
-  namespace: workload.namespace,
-  workloadType: TYPES[workload.workloadType],
-  workloadName: workload.workloadName,
-  serviceName: workload.canonicalName,
-  serviceVersion: workload.canonicalRevision,
-  region: workload.locality.region,
-  zone: workload.locality.zone,
-});
-
-/** The `baggage` header of a workload, encoded once; empty when nothing is known. */
-export function baggageHeader(workload: Workload): string {
-  let text = encoded.get(workload);
-  if (text === undefined) {
-    text = encodeBaggage(baggageOf(workload));
-    encoded.set(workload, text);
-  }
-  return text;
 }

@@ -15,8 +15,8 @@ import {
 import { Dial, type DialEvents, type DialFailure, type TcpSocket } from '../../platform/net/index.ts';
 import { type ConnectRequest, ErrorCode, encodeProxyHeader, type HeaderList, parseConnectRequest } from '../../protocol/index.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
+import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
-import { baggageHeader } from './context.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
 import type { EnforcedConnection } from './pod-proxy.ts';
 import { TunnelBridge } from './tunnel-bridge.ts';

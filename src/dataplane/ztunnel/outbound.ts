@@ -13,8 +13,8 @@ import { encodeForwarded, type HeaderList, responseStatus } from '../../protocol
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { PoolUser } from '../core/hbone-pool.ts';
+import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
-import { baggageHeader } from './context.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';

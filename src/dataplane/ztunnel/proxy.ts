@@ -1,5 +1,4 @@
 /** The node proxy as a whole: starts its parts in order, and ends them in order. */
-import fs from 'node:fs';
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload, workloadIdentity } from '../../mesh/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
 import { type Logging, Registry } from '../../platform/telemetry/index.ts';
@@ -7,6 +6,7 @@ import { CaClient } from '../core/ca-client.ts';
 import { CertificateManager } from '../core/certificate-manager.ts';
 import { HttpServers } from '../core/http-servers.ts';
 import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
+import { describeProcess, maxDescriptors } from '../core/process-metrics.ts';
 import { Readiness } from '../core/readiness.ts';
 import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { XdsClient } from '../core/xds-client.ts';
@@ -68,11 +68,7 @@ export class NodeProxy {
       faults.inc();
       log.error('a connection was ended by a bug', { error: error.stack ?? error.message });
     });
-    telemetry
-      .gauge('istio_build', 'Istio component build info (unstable)', ['component', 'tag'])
-      .labels({ component: 'ztunnel', tag: 'lateen' })
-      .set(1);
-    this.#describeProcess(telemetry);
+    describeProcess(telemetry, 'ztunnel');
     if (config.localXds) applyLocalXds(registry, config.localXds);
     registry.onChange((change) => this.#registryChanged(change));
     for (const workload of registry.allWorkloads()) this.#prefetch(workload);
@@ -189,21 +185,4 @@ export class NodeProxy {
   #prefetch(workload: Workload): void {
     if (this.#isMine(workload)) this.#context.certificates.prefetch(formatIdentity(workloadIdentity(workload)));
   }
-
-  #describeProcess(telemetry: Registry): void {
-    const open = telemetry.gauge('process_open_fds', 'Number of open file descriptors (unstable)');
-    const most = telemetry.gauge('process_max_fds', 'Maximum number of open file descriptors (unstable)');
-    const resident = telemetry.gauge('process_resident_memory_bytes', 'Resident memory size in bytes (unstable)');
-    telemetry.onCollect(() => {
-      open.set(countDescriptors());
-      most.set(maxDescriptors());
-      resident.set(process.memoryUsage.rss());
-    });
-  }
 }
-
-/** The soft limit of open files. */
-export const maxDescriptors = (): number =>
-  Number(/^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024);
-
-const countDescriptors = (): number => fs.readdirSync('/proc/self/fd').length;

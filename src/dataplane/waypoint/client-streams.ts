@@ -1,0 +1,149 @@
+/** The applications' connections: what each speaks, and the sessions that serve them. */
+import { matchTcp, matchTls } from '../../mesh/index.ts';
+import { HTTP1_LIMITS, type Http2Settings } from '../../protocol/index.ts';
+import type { TrafficMetrics } from '../core/traffic-metrics.ts';
+import type { Channel } from './channel.ts';
+import type { Client } from './client.ts';
+import type { Connector } from './connector.ts';
+import type { RequestContext } from './context.ts';
+import { Detection } from './detection.ts';
+import { Exchange } from './exchange.ts';
+import { Http1Session } from './http1-session.ts';
+import { Http2Session } from './http2-session.ts';
+import { LIMITS } from './limits.ts';
+import type { Downstream, DownstreamEvents, RequestHead } from './messages.ts';
+import { ServerNameReader } from './server-name-reader.ts';
+import type { Session, SessionHost } from './session.ts';
+import { TcpExchange, type TcpHost } from './tcp-exchange.ts';
+import { WORKLOAD_PREFIX } from './traffic.ts';
+
+export interface ClientStreamsOptions {
+  readonly context: RequestContext;
+  readonly connector: Connector;
+  readonly connections: TrafficMetrics;
+  readonly http2Settings: Http2Settings;
+  /** A request that could not be understood. */
+  readonly refused: (reason: string, client: string, message: string) => void;
+}
+
+export class ClientStreams implements TcpHost {
+  readonly context: RequestContext;
+  readonly connector: Connector;
+  readonly connections: TrafficMetrics;
+  readonly options: ClientStreamsOptions;
+  readonly #sessions = new Set<Session>();
+  isDraining = false;
+
+  constructor(options: ClientStreamsOptions) {
+    this.options = options;
+    this.context = options.context;
+    this.connector = options.connector;
+    this.connections = options.connections;
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  serve(channel: Channel, client: Client): void {
+    const declared = client.service?.ports.find(({ servicePort }) => servicePort === client.port)?.appProtocol ?? 'UNKNOWN';
+    if (declared === 'TCP') this.#serveTcp(channel, client);
+    else if (declared === 'TLS') this.#serveTls(channel, client);
+    else {
+      // What is declared HTTP may come in either version, and is never taken for anything else.
+      const isHttp = declared !== 'UNKNOWN';
+      new Detection(channel, isHttp ? 0 : LIMITS.DETECTION, (protocol) => {
+        if (protocol === 'http2') this.#sessions.add(new Http2Session(channel, this.#hostOf(client)));
+        else if (isHttp || protocol === 'http1') this.#sessions.add(new Http1Session(channel, this.#hostOf(client)));
+        else if (protocol === 'tls') this.#serveTls(channel, client);
+        else this.#serveTcp(channel, client);
+      });
+    }
+  }
+
+  sessionEnded(session: Session): void {
+    this.#sessions.delete(session);
+  }
+
+  /** Connections end with the response that is being sent; new ones are asked to go elsewhere after their first. */
+  drain(): void {
+    this.isDraining = true;
+    for (const session of [...this.#sessions]) session.drain();
+  }
+
+  abort(): void {
+    for (const session of [...this.#sessions]) session.abort();
+  }
+
+  #hostOf(client: Client): SessionHost {
+    return new ClientRequests(this, client);
+  }
+
+  #serveTcp(channel: Channel, client: Client): void {
+    const self = backendOf(client);
+    const { plan } = this.context.traffic.routes(self.service, self.port);
+    this.#begin(channel, client, matchTcp(plan?.tcp ?? [], client.namespace));
+  }
+
+  /** Passed through unopened. */
+  #serveTls(channel: Channel, client: Client): void {
+    const self = backendOf(client);
+    const { plan } = this.context.traffic.routes(self.service, self.port);
+    if (plan?.tls === undefined) this.#begin(channel, client, matchTcp(plan?.tcp ?? [], client.namespace));
+    else
+      new ServerNameReader(channel, (serverName) =>
+        this.#begin(channel, client, matchTls(plan.tls ?? [], serverName) ?? matchTcp(plan.tcp ?? [], client.namespace)),
+      );
+  }
+
+  #begin(channel: Channel, client: Client, rule: Parameters<TcpExchange['start']>[0]): void {
+    const exchange = new TcpExchange(channel, this, client);
+    this.#sessions.add(exchange);
+    exchange.start(rule, backendOf(client));
+  }
+}
+
+/** What one client's requests are routed by. */
+class ClientRequests implements SessionHost {
+  readonly http1Limits = HTTP1_LIMITS;
+  readonly #streams: ClientStreams;
+  readonly #client: Client;
+  readonly #service: string;
+  readonly #port: number;
+
+  constructor(streams: ClientStreams, client: Client) {
+    this.#streams = streams;
+    this.#client = client;
+    const { service, port } = backendOf(client);
+    this.#service = service;
+    this.#port = port;
+  }
+
+  get http2Settings(): Http2Settings {
+    return this.#streams.options.http2Settings;
+  }
+
+  get isDraining(): boolean {
+    return this.#streams.isDraining;
+  }
+
+  begin(downstream: Downstream, head: RequestHead): DownstreamEvents {
+    const { context } = this.#streams;
+    const exchange = new Exchange(context, this.#client, downstream, head);
+    exchange.begin(context.traffic.routes(this.#service, this.#port));
+    return exchange;
+  }
+
+  refused(status: number, reason: string): void {
+    this.#streams.options.refused('bad-http', this.#client.address, status === 0 ? reason : `answered with ${status}: ${reason}`);
+  }
+
+  sessionEnded(session: Session): void {
+    this.#streams.sessionEnded(session);
+  }
+}
+
+const backendOf = ({ service, destination, port }: Client): { service: string; port: number } => ({
+  service: service === undefined ? `${WORKLOAD_PREFIX}${destination?.uid ?? ''}` : `${service.namespace}/${service.hostname}`,
+  port,
+});

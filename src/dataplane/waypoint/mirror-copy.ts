@@ -1,0 +1,89 @@
+/** A copy of a request for another backend, whose answer nobody waits for. It never holds back the original: one that cannot keep up is given up. */
+import type { Backend, EndpointState } from '../../mesh/index.ts';
+import type { HeaderList } from '../../protocol/index.ts';
+import type { RequestContext } from './context.ts';
+import type { ResponseHead, UpstreamEvents, UpstreamStream } from './messages.ts';
+import type { Upstream } from './traffic.ts';
+import type { OutgoingRequest } from './upstream.ts';
+
+/** Octets a mirror may lag behind. */
+const MAX_LAG = 1024 * 1024;
+
+export class MirrorCopy implements UpstreamEvents {
+  readonly #endpoint: EndpointState;
+  #stream: UpstreamStream | undefined;
+  #lag = 0;
+  #isOver = false;
+
+  private constructor(endpoint: EndpointState) {
+    this.#endpoint = endpoint;
+    endpoint.active++;
+  }
+
+  /** Undefined when there is nobody to send it to. */
+  static start(
+    context: RequestContext,
+    backend: Backend,
+    request: OutgoingRequest,
+    speaksHttp2: (upstream: Upstream) => boolean,
+  ): MirrorCopy | undefined {
+    const now = performance.now();
+    const upstream = context.traffic.upstream(backend, now);
+    const endpoint = upstream?.cluster.pick({ random: context.random, now });
+    if (upstream === undefined || endpoint === undefined || request.upgrade !== '') return undefined;
+    const mirror = new MirrorCopy(endpoint);
+    // As Envoy marks them, so that the backend can tell them apart.
+    const copy = { ...request, authority: shadowed(request.authority) };
+    const to = { endpoint, service: upstream.service, policy: upstream.policy };
+    try {
+      mirror.#stream = context.pool.start(to, speaksHttp2(upstream), copy, mirror).stream;
+    } catch (error) {
+      // The original meets the same fault and answers for it.
+      context.log.debug('a mirrored request was not sent', { error: (error as Error).message });
+      mirror.#over();
+      return undefined;
+    }
+    return mirror;
+  }
+
+  sendBody(chunk: Uint8Array): void {
+    const stream = this.#stream;
+    if (stream === undefined || this.#isOver) return;
+    stream.sendRequestBody(chunk);
+    this.#lag = stream.isRequestBackedUp ? this.#lag + chunk.length : 0;
+    if (this.#lag <= MAX_LAG) return;
+    this.#over();
+    stream.cancel();
+  }
+
+  finish(trailers: HeaderList): void {
+    if (!this.#isOver) this.#stream?.finishRequest(trailers);
+  }
+
+  onInterimResponse(): void {}
+  onResponse(_head: ResponseHead): void {}
+  onResponseBody(chunk: Uint8Array): void {
+    this.#stream?.responseConsumed(chunk.length);
+  }
+  onResponseEnd(): void {
+    this.#over();
+  }
+  onRequestDrained(): void {
+    this.#lag = 0;
+  }
+  onUpstreamFailed(): void {
+    this.#over();
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#endpoint.active--;
+  }
+}
+
+const shadowed = (authority: string): string => {
+  const colon = authority.lastIndexOf(':');
+  const hasPort = colon > 0 && /^\d+$/.test(authority.slice(colon + 1));
+  return hasPort ? `${authority.slice(0, colon)}-shadow${authority.slice(colon)}` : `${authority}-shadow`;
+};

@@ -1,0 +1,182 @@
+/** What a waypoint knows of routing: the plans from the control plane, compiled at first use, and the state of every destination. */
+import {
+  type AppProtocol,
+  type Backend,
+  type BackendPolicy,
+  Cluster,
+  compileHttpTable,
+  type HttpAction,
+  type MeshRegistry,
+  type PortPlan,
+  type RequestView,
+  type RouteTable,
+  type Service,
+  type ServicePlan,
+  serviceKey,
+  type Workload,
+} from '../../mesh/index.ts';
+
+/** In place of a service's key: a workload that was addressed itself, by its uid. */
+export const WORKLOAD_PREFIX = 'workload:';
+
+/** A destination with everything needed to send a request there. */
+export class Upstream {
+  readonly backend: Backend;
+  readonly cluster: Cluster;
+  readonly policy: BackendPolicy | undefined;
+  service: Service;
+  protocol: AppProtocol = 'UNKNOWN';
+  /** Requests under way, for the limits of the connection pool. */
+  active = 0;
+  version = -1;
+
+  constructor(backend: Backend, service: Service, policy: BackendPolicy | undefined, cluster: Cluster) {
+    this.backend = backend;
+    this.service = service;
+    this.policy = policy;
+    this.cluster = cluster;
+  }
+}
+
+/** How requests to one port of one service are routed. */
+export class PortRoutes {
+  readonly #table: RouteTable | undefined;
+  readonly #consumers = new Map<string, RouteTable>();
+  readonly plan: PortPlan | undefined;
+  /** Where requests go that no rule speaks of. */
+  readonly #self: HttpAction;
+
+  constructor(plan: PortPlan | undefined, self: Backend) {
+    this.plan = plan;
+    this.#table = plan?.http && compileHttpTable(plan.http);
+    for (const { namespace, http } of plan?.consumers ?? []) this.#consumers.set(namespace, compileHttpTable(http));
+    this.#self = { name: 'default', backends: [{ ...self, weight: 1 }] };
+  }
+
+  /** Undefined: no rule takes the request. */
+  match(request: RequestView, sourceNamespace: string | undefined): HttpAction | undefined {
+    const table =
+      (sourceNamespace !== undefined && this.#consumers.size > 0 ? this.#consumers.get(sourceNamespace) : undefined) ?? this.#table;
+    return table === undefined ? this.#self : table.match(request, sourceNamespace)?.action;
+  }
+}
+
+export class Traffic {
+  readonly #registry: MeshRegistry;
+  readonly #self: () => Workload | undefined;
+  readonly #plans = new Map<string, ServicePlan>();
+  readonly #routes = new Map<string, PortRoutes>();
+  readonly #upstreams = new Map<string, Upstream>();
+
+  constructor(registry: MeshRegistry, self: () => Workload | undefined) {
+    this.#registry = registry;
+    this.#self = self;
+  }
+
+  plans(): ServicePlan[] {
+    return [...this.#plans.values()];
+  }
+
+  /** In force for the next request. Destinations keep their state where their policy stays. */
+  setPlan(plan: ServicePlan): void {
+    this.#plans.set(plan.service, plan);
+    this.#forgetRoutes(plan.service);
+  }
+
+  removePlan(service: string): void {
+    if (this.#plans.delete(service)) this.#forgetRoutes(service);
+  }
+
+  /** `port` is a service port. */
+  routes(service: string, port: number): PortRoutes {
+    const key = `${service} ${port}`;
+    let routes = this.#routes.get(key);
+    if (routes === undefined) {
+      const ports = this.#plans.get(service)?.ports;
+      const plan = ports?.find((candidate) => candidate.port === port) ?? ports?.find((candidate) => candidate.port === 0);
+      routes = new PortRoutes(plan, { service, port });
+      this.#routes.set(key, routes);
+    }
+    return routes;
+  }
+
+  /** The destination, its endpoints as the registry knows them now. Undefined: there is no such service, port or subset. */
+  upstream(backend: Backend, now: number): Upstream | undefined {
+    const key = `${backend.service} ${backend.port} ${backend.subset ?? ''}`;
+    const known = this.#upstreams.get(key);
+    if (known !== undefined && known.version === this.#registry.version) return known;
+    if (backend.service.startsWith(WORKLOAD_PREFIX)) return this.#workloadUpstream(key, backend, now);
+    const service = this.#registry.service(backend.service);
+    const port = service?.ports.find(({ servicePort }) => servicePort === backend.port);
+    if (service === undefined || port === undefined) return undefined;
+    const upstream = known ?? this.#make(key, backend, service);
+    if (upstream === undefined) return undefined;
+    upstream.service = service;
+    upstream.protocol = port.appProtocol;
+    upstream.cluster.update(service, this.#registry.endpoints(backend.service), this.#self(), now);
+    upstream.version = this.#registry.version;
+    return upstream;
+  }
+
+  /** The one workload of a connection that was addressed to no service: as a service with one endpoint. */
+  #workloadUpstream(key: string, backend: Backend, now: number): Upstream | undefined {
+    const workload = this.#registry.workload(backend.service.slice(WORKLOAD_PREFIX.length));
+    if (workload === undefined) return undefined;
+    const known = this.#upstreams.get(key);
+    const { name, namespace } = workload;
+    const port = { servicePort: backend.port, targetPort: backend.port, appProtocol: 'UNKNOWN' as const };
+    const service: Service = {
+      name,
+      namespace,
+      hostname: name,
+      vips: [],
+      ports: [port],
+      subjectAltNames: [],
+      weightedWaypoints: [],
+      ipFamilies: 'AUTOMATIC',
+      canonical: false,
+      visibility: 'PUBLIC',
+    };
+    const upstream = known ?? new Upstream(backend, service, undefined, new Cluster({ port: backend.port }));
+    this.#upstreams.set(key, upstream);
+    upstream.service = service;
+    upstream.cluster.update(service, [{ workload, ports: [port] }], this.#self(), now);
+    upstream.version = this.#registry.version;
+    return upstream;
+  }
+
+  *upstreams(): Iterable<Upstream> {
+    yield* this.#upstreams.values();
+  }
+
+  #make(key: string, backend: Backend, service: Service): Upstream | undefined {
+    const plan = this.#plans.get(serviceKey(service));
+    const subset = backend.subset === undefined ? undefined : plan?.subsets?.find(({ name }) => name === backend.subset);
+    if (backend.subset !== undefined && subset === undefined) return undefined;
+    const policy = policyFor(subset?.policy, plan?.policy, backend.port);
+    const cluster = new Cluster({ port: backend.port, ...(subset && { subset }), ...(policy && { policy }) });
+    const upstream = new Upstream(backend, service, policy, cluster);
+    this.#upstreams.set(key, upstream);
+    return upstream;
+  }
+
+  #forgetRoutes(service: string): void {
+    const prefix = `${service} `;
+    for (const key of this.#routes.keys()) if (key.startsWith(prefix)) this.#routes.delete(key);
+    const plan = this.#plans.get(service);
+    for (const [key, upstream] of this.#upstreams) {
+      if (upstream.backend.service !== service) continue;
+      const subset = plan?.subsets?.find(({ name }) => name === upstream.backend.subset);
+      const isSame =
+        Bun.deepEquals(policyFor(subset?.policy, plan?.policy, upstream.backend.port), upstream.policy) &&
+        upstream.backend.subset === undefined;
+      if (!isSame) this.#upstreams.delete(key);
+    }
+  }
+}
+
+/** A subset's policy goes before the service's, a port's before both. */
+function policyFor(subset: BackendPolicy | undefined, service: BackendPolicy | undefined, port: number): BackendPolicy | undefined {
+  const own = (policy: BackendPolicy | undefined): BackendPolicy | undefined => policy?.ports?.find((entry) => entry.port === port)?.policy;
+  return own(subset) ?? subset ?? own(service) ?? service;
+}

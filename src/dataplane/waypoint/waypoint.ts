@@ -1,0 +1,265 @@
+/** The waypoint as a whole: starts its parts in order, and ends them in order. */
+import { formatIdentity, MeshRegistry, type RegistryChange, type Workload } from '../../mesh/index.ts';
+import { onConnectionFault } from '../../platform/net/index.ts';
+import { type Counter, type Logger, type Logging, type LogSink, Registry } from '../../platform/telemetry/index.ts';
+import { CLIENT_SETTINGS, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
+import { CaClient } from '../core/ca-client.ts';
+import type { WorkloadCertificate } from '../core/certificate.ts';
+import { CertificateManager } from '../core/certificate-manager.ts';
+import { endOf } from '../core/end-reason.ts';
+import { ClientTunnel } from '../core/hbone-client.ts';
+import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
+import { HttpServers } from '../core/http-servers.ts';
+import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
+import { describeProcess, maxDescriptors } from '../core/process-metrics.ts';
+import { Readiness } from '../core/readiness.ts';
+import { TrafficMetrics } from '../core/traffic-metrics.ts';
+import { baggageHeader } from '../core/workload-baggage.ts';
+import { XdsClient } from '../core/xds-client.ts';
+import { AccessLog } from './access-log.ts';
+import { backendTls } from './backend-tls.ts';
+import { ClientStreams } from './client-streams.ts';
+import type { Config } from './config.ts';
+import { configDump } from './config-dump.ts';
+import { Connector } from './connector.ts';
+import type { RequestContext } from './context.ts';
+import { LIMITS } from './limits.ts';
+import { applyLocalPlans, planHandler } from './plan-state.ts';
+import { RequestMetrics } from './request-metrics.ts';
+import { Traffic } from './traffic.ts';
+import { TunnelServer } from './tunnel-server.ts';
+import { UpstreamPool } from './upstream-pool.ts';
+
+/** How often the drain looks whether everything is done. */
+const DRAIN_POLL_MS = 50;
+/** Upstream tunnels, control plane, files, HTTP. */
+const RESERVED_DESCRIPTORS = 512;
+const XDS_TASK = 'state manager';
+const IDENTITY_TASK = 'identity';
+const DRAIN_TASK = 'drain';
+
+export class Waypoint {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #access: AccessLog;
+  readonly #registry = new MeshRegistry();
+  readonly #readiness = new Readiness();
+  readonly #ca: CaClient | undefined;
+  readonly #xds: XdsClient | undefined;
+  readonly #certificates: CertificateManager;
+  readonly #identity: string;
+  readonly #tunnelPool: HbonePool;
+  readonly #traffic: Traffic;
+  readonly #context: RequestContext;
+  readonly #streams: ClientStreams;
+  readonly #server: TunnelServer;
+  readonly #refusals: Counter;
+  readonly #http: HttpServers;
+  readonly #clientSettings: Http2Settings;
+  readonly #exit = Promise.withResolvers<number>();
+  #drained: Promise<void> | undefined;
+  #self: Workload | undefined;
+  #selfVersion = -1;
+
+  /** Throws when a port is taken or the local configuration cannot be used. */
+  constructor(config: Config, logging: Logging, accessSink: LogSink) {
+    this.#config = config;
+    this.#log = logging.logger('waypoint');
+    this.#access = new AccessLog(config.accessLog, accessSink);
+    const telemetry = new Registry();
+    describeProcess(telemetry, 'waypoint');
+    this.#refusals = telemetry.counter(
+      'lateen_refused',
+      'Connections, streams and requests refused before they were ones, by reason (unstable)',
+      ['direction', 'reason'],
+    );
+    const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');
+    onConnectionFault((error) => {
+      faults.inc();
+      this.#log.error('a connection was ended by a bug', { error: error.stack ?? error.message });
+    });
+    const { trustDomain, podNamespace: namespace, serviceAccount, streamWindow, connectionWindow, frameSize: maxFrameSize } = config;
+    this.#identity = formatIdentity({ trustDomain, namespace, serviceAccount });
+    this.#clientSettings = {
+      ...CLIENT_SETTINGS,
+      streamWindow,
+      connectionWindow,
+      maxFrameSize,
+      assumedMaxConcurrentStreams: config.poolMaxStreams,
+    };
+    const ca = config.ca && new CaClient(config.ca, config, false);
+    this.#ca = ca;
+    this.#certificates = new CertificateManager({
+      fetch: (identity) => (ca ? ca.fetch(identity) : Promise.reject(new Error('no CA: CA_ADDRESS is empty'))),
+      logger: logging.logger('identity'),
+    });
+    this.#tunnelPool = new HbonePool({
+      maxStreams: config.poolMaxStreams,
+      releaseAfter: config.poolRelease,
+      dial: (to, pool) => this.#dialTunnel(to, pool),
+    });
+    this.#traffic = new Traffic(this.#registry, () => this.#itself());
+    const connector = new Connector({
+      pool: this.#tunnelPool,
+      identity: () => this.#identity,
+      baggage: () => {
+        const self = this.#itself();
+        return self === undefined ? '' : baggageHeader(self);
+      },
+      dialOptions: this.#dialOptions(),
+      tls: backendTls,
+    });
+    const connections = new TrafficMetrics(telemetry);
+    const http2Settings = applicationHttp2();
+    this.#context = {
+      traffic: this.#traffic,
+      pool: new UpstreamPool(connector, http2Settings),
+      metrics: new RequestMetrics(telemetry),
+      access: this.#access,
+      log: this.#log,
+      random: Math.random,
+      idleTimeout: config.streamIdleTimeout,
+      active: 0,
+      maxActive: LIMITS.ACTIVE_REQUESTS,
+    };
+    const refused = (reason: string, client: string, message: string): void => this.#refused(reason, client, message);
+    this.#streams = new ClientStreams({ context: this.#context, connector, connections, http2Settings, refused });
+    this.#server = new TunnelServer({
+      config,
+      registry: this.#registry,
+      metrics: connections,
+      maxSockets: Math.max(1, maxDescriptors() - RESERVED_DESCRIPTORS),
+      self: () => this.#itself(),
+      serve: (channel, client) => this.#streams.serve(channel, client),
+      refused,
+    });
+    if (config.localXds) applyLocalXds(this.#registry, config.localXds);
+    if (config.localPlans !== undefined) applyLocalPlans(this.#traffic, config.localPlans);
+    this.#registry.onChange((change) => this.#registryChanged(change));
+    if (config.xds) {
+      const handlers = [...xdsHandlers(this.#registry, this.#log), planHandler(this.#traffic)];
+      this.#xds = new XdsClient(config.xds, config, handlers, logging.logger('xds'), telemetry);
+      this.#readiness.wait(XDS_TASK);
+    }
+    this.#readiness.wait(IDENTITY_TASK);
+    this.#http = new HttpServers({
+      config,
+      telemetry,
+      readiness: this.#readiness,
+      logging,
+      dump: () =>
+        configDump({ registry: this.#registry, traffic: this.#traffic, certificates: this.#certificates, config, self: this.#itself() }),
+      quit: () => this.shutdown(),
+    });
+  }
+
+  /** Runs until a shutdown is over; the exit code. */
+  run(): Promise<number> {
+    void this.#start().catch((error: Error) => {
+      this.#log.error('the waypoint cannot go on', { error: error.message });
+      this.#exit.resolve(1);
+    });
+    return this.#exit.promise;
+  }
+
+  /**
+   * Graceful: not ready at once, new connections until the node proxies know ({@link Config.drainLinger}), what is under way until the deadline. Called
+   * again it waits for the same.
+   */
+  shutdown(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  async #start(): Promise<void> {
+    if (this.#xds) {
+      void this.#xds.run();
+      await this.#xds.ready;
+      this.#readiness.done(XDS_TASK);
+    }
+    this.#server.listen();
+    const use = (certificate: WorkloadCertificate | undefined): void => {
+      this.#server.use(certificate);
+      this.#readiness.set(IDENTITY_TASK, certificate !== undefined);
+    };
+    this.#certificates.watch(this.#identity, use);
+    this.#certificates.prefetch(this.#identity);
+    // Loading the program leaves garbage that an idle proxy would keep for good.
+    Bun.gc(true);
+  }
+
+  async #drain(): Promise<void> {
+    const { terminationDeadline, drainLinger } = this.#config;
+    const deadline = performance.now() + terminationDeadline;
+    this.#log.info('draining', { deadline_ms: terminationDeadline, linger_ms: drainLinger });
+    this.#readiness.wait(DRAIN_TASK);
+    this.#streams.drain();
+    await Bun.sleep(Math.min(drainLinger, terminationDeadline));
+    this.#server.drain();
+    this.#server.stopListening();
+    const isBusy = (): boolean => this.#context.active > 0 || this.#streams.count > 0;
+    while (isBusy() && performance.now() < deadline) await Bun.sleep(DRAIN_POLL_MS);
+    if (this.#context.active > 0) this.#log.warn('ending requests at the deadline of the drain', { requests: this.#context.active });
+    this.#streams.abort();
+    this.#server.close();
+    this.#context.pool.close();
+    this.#tunnelPool.close(endOf('drained'));
+    this.#xds?.stop();
+    this.#certificates.close();
+    this.#ca?.close();
+    this.#access.flush();
+    // The answer to /quitquitquit still has to go out.
+    setTimeout(() => void this.#http.close().then(() => this.#exit.resolve(0)), 10);
+  }
+
+  /** The waypoint's own workload, once the control plane knows it. */
+  #itself(): Workload | undefined {
+    const { version } = this.#registry;
+    if (this.#selfVersion !== version) {
+      const { podName, podNamespace, serviceAccount, clusterId, network, instanceIp } = this.#config;
+      this.#selfVersion = version;
+      this.#self =
+        this.#registry.workloadByInfo(podName, podNamespace, serviceAccount, clusterId) ??
+        this.#registry.workloadByAddress(network, instanceIp);
+    }
+    return this.#self;
+  }
+
+  #registryChanged(change: RegistryChange): void {
+    if (change.workloads.size > 0) this.#tunnelPool.releaseIdle((uid) => this.#registry.workload(uid)?.tunnelProtocol !== 'HBONE');
+  }
+
+  #refused(reason: string, client: string, message: string): void {
+    this.#refusals.labels({ direction: 'inbound', reason }).inc();
+    this.#log.warn('refused', { client, reason, error: message });
+  }
+
+  #dialOptions() {
+    const { keepalive, userTimeout } = this.#config;
+    return { timeout: LIMITS.CONNECT_TIMEOUT, keepalive, userTimeout, mark: undefined };
+  }
+
+  #dialTunnel(to: PoolDestination, pool: HbonePool): ClientTunnel {
+    const tunnel = new ClientTunnel(this.#clientSettings, to.acceptedIdentities, pool);
+    const start = (certificate: WorkloadCertificate): void =>
+      tunnel.dial({ ...this.#dialOptions(), address: to.ip, port: to.port, tls: certificate.clientTls });
+    const certificate = this.#certificates.current(to.sourceIdentity);
+    if (certificate !== undefined) start(certificate);
+    else
+      this.#certificates.get(to.sourceIdentity).then(start, (error: Error) => {
+        pool.onTunnelFailed(tunnel, endOf('identity-error', error.message));
+        tunnel.cancel();
+      });
+    return tunnel;
+  }
+}
+
+/** HTTP/2 that applications speak inside tunnels. The tunnel has pings, so it needs none. */
+const applicationHttp2 = (): Http2Settings => ({
+  ...SERVER_SETTINGS,
+  maxFrameSize: 16_384,
+  maxConcurrentStreams: LIMITS.HTTP2_STREAMS,
+  assumedMaxConcurrentStreams: 100,
+  keepaliveInterval: Number.POSITIVE_INFINITY,
+  keepaliveTimeout: Number.POSITIVE_INFINITY,
+});
