@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { mergeRoutes } from './merge-routes.ts';
-import { routeStatus } from './route-status.ts';
+import { PROGRAMMED, routeStatus } from './route-status.ts';
 import { CONSUMER, compile, conditionsOf, http, NAMESPACE, parent, ref, serviceKey, world } from './test-routes.ts';
 
 const toEcho = [{ backendRefs: [ref('echo-v1')] }];
@@ -74,6 +74,21 @@ describe('parents', () => {
       'lateen.dev/Programmed=False NoWaypoint',
     ]);
     expect(parents[0]?.conditions[2]?.message).toContain(serviceKey('echo'));
+  });
+
+  test.each([
+    ['HTTPRoute', 443, 'ProtocolMismatch'],
+    ['HTTPRoute', 9090, 'ProtocolMismatch'],
+    ['HTTPRoute', 7070, 'Programmed'],
+    ['HTTPRoute', undefined, 'Programmed'],
+    ['TLSRoute', 80, 'ProtocolMismatch'],
+    ['TLSRoute', 443, 'Programmed'],
+    ['TCPRoute', 80, 'Programmed'],
+  ] as const)('a %s on port %p whose traffic is declared is %s', (kind, port, reason) => {
+    const compiled = compile(kind, toEcho, { parents: [parent('echo', { port })], hostnames: ['a.com'] });
+    const state = routeStatus(compiled).parents[0]?.conditions.find(({ type }) => type === PROGRAMMED);
+    expect(state?.reason).toBe(reason);
+    if (reason !== 'Programmed') expect(state?.message).toContain(`port ${port} as`);
   });
 
   test('hostnames are ignored, and the status says so', () => {

@@ -6,6 +6,7 @@ import { compileGrpcRules, compileHttpRules } from './http-route.ts';
 import { compileTcpRules, compileTlsRules } from './l4-route.ts';
 import { type RouteLookup, type RouteTarget, recordLookup, type ServiceKind } from './lookup.ts';
 import type { ParentReference, RouteKind, RouteObjects } from './objects.ts';
+import { findObstacle } from './obstacle.ts';
 import { describeProblems, RouteProblems } from './problems.ts';
 import type { RouteScope } from './rule-scope.ts';
 
@@ -114,7 +115,6 @@ const compileParent = (
     parentRef,
     conditions: [condition, referencesCondition(problems)],
     attachments: [],
-    unbound: [],
   });
   const refusal = problems.refusals[0];
   if (refusal !== undefined) return none(notAccepted(refusal.reason, describeProblems(problems.refusals)));
@@ -129,6 +129,7 @@ const compileParent = (
     return none(notAccepted('NoMatchingParent', `${title} has no port ${wanted}`));
   }
   const consumer = namespace === identity.namespace ? undefined : identity.namespace;
+  const obstacle = findObstacle(fragment.kind, selected);
   const attachments = selected.map(
     ({ service, port }): RouteAttachment => ({ service: service.key, port, ...(consumer !== undefined && { consumer }), fragment }),
   );
@@ -139,6 +140,6 @@ const compileParent = (
       referencesCondition(problems),
     ],
     attachments,
-    unbound: [...new Set(selected.filter(({ service }) => !service.isBoundToWaypoint).map(({ service }) => service.key))],
+    ...(obstacle !== undefined && { obstacle }),
   };
 };

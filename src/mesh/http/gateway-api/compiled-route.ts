@@ -49,6 +49,12 @@ export interface RouteAttachment {
   readonly fragment: RouteFragment;
 }
 
+/** `NoWaypoint`: nobody executes the route. `ProtocolMismatch`: the port has another kind of traffic than the route is for. */
+export interface RouteObstacle {
+  readonly reason: 'NoWaypoint' | 'ProtocolMismatch';
+  readonly message: string;
+}
+
 /** One `parentRef` that is a service. */
 export interface CompiledParent {
   readonly parentRef: ParentReference;
@@ -56,8 +62,8 @@ export interface CompiledParent {
   readonly conditions: readonly Condition[];
   /** Empty when the route does not attach. */
   readonly attachments: readonly RouteAttachment[];
-  /** Services of `attachments` without a waypoint: the route does nothing there. */
-  readonly unbound: readonly string[];
+  /** Why the attached route does nothing all the same. */
+  readonly obstacle?: RouteObstacle;
 }
 
 export interface CompiledRoute {

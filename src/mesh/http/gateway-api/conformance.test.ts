@@ -1,6 +1,7 @@
 /** The situations of the Gateway API's mesh conformance suite, down to the rule a request takes. */
 import { describe, expect, test } from 'bun:test';
 import type { HttpAction, HttpTable, RequestView } from '../plan.ts';
+import { rewritePath } from '../rewrite.ts';
 import { compileHttpTable } from '../route-table.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { mergeRoutes } from './merge-routes.ts';
@@ -130,6 +131,29 @@ describe('redirects and rewrites', () => {
     ['/strip/three', { kind: 'prefix', match: '/strip', value: '' }],
   ] as const)('%s is rewritten', (path, rewrite) => {
     expect(actionFor(table, request(path))?.rewrite).toEqual({ path: rewrite });
+  });
+});
+
+describe('the definition’s table of replaced prefixes', () => {
+  test.each([
+    ['/foo/bar', '/foo', '/xyz', '/xyz/bar'],
+    ['/foo/bar', '/foo', '/xyz/', '/xyz/bar'],
+    ['/foo/bar', '/foo/', '/xyz', '/xyz/bar'],
+    ['/foo/bar', '/foo/', '/xyz/', '/xyz/bar'],
+    ['/foo', '/foo', '/xyz', '/xyz'],
+    ['/foo/', '/foo', '/xyz', '/xyz/'],
+    ['/foo/bar', '/foo', '', '/bar'],
+    ['/foo/', '/foo', '', '/'],
+    ['/foo', '/foo', '', '/'],
+    ['/foo/', '/foo', '/', '/'],
+    ['/foo', '/foo', '/', '/'],
+    ['/foo?q', '/', '/xyz', '/xyz/foo?q'],
+    ['/foo', '/', '/', '/foo'],
+  ])('%s with %s → "%s" is %s', (path, prefix, replacement, expected) => {
+    const rewrite = { type: 'URLRewrite', urlRewrite: { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: replacement } } };
+    const table = tableOf([http([{ matches: [{ path: { value: prefix } }], filters: [rewrite], backendRefs: to('echo-v1') }])]);
+    const action = actionFor(table, request(path))?.rewrite?.path;
+    expect(action && rewritePath(path, action, table?.rules[0]?.match.path)).toBe(expected);
   });
 });
 

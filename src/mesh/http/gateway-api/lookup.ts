@@ -1,10 +1,12 @@
 /** What compiling a route looks up beside the route itself. */
+import type { AppProtocol } from '../../model.ts';
 import type { ReferenceGrantObject } from './objects.ts';
 
 export interface RoutedPort {
   readonly port: number;
   readonly name?: string | undefined;
-  readonly appProtocol?: string | undefined;
+  /** What the waypoint takes its traffic for; absent and `UNKNOWN`: it looks at each connection. */
+  readonly protocol?: AppProtocol | undefined;
 }
 
 /** A service as routes see it: a Service, or one host of a ServiceEntry. */

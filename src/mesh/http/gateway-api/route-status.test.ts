@@ -3,7 +3,7 @@ import { combinePlans } from '../combine.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { mergeRoutes } from './merge-routes.ts';
 import { CONFLICTED, keepLastGood, PROGRAMMED, routeStatus } from './route-status.ts';
-import { compile, conditionsOf, http, NAMESPACE, parent, ref, serviceKey } from './test-routes.ts';
+import { compile, conditionsOf, http, NAMESPACE, parent, ref, serviceKey, world } from './test-routes.ts';
 
 const ECHO = serviceKey('echo');
 const backendRefs = [ref('echo-v1')];
@@ -90,6 +90,11 @@ describe('a route that is refused', () => {
       `${PROGRAMMED}=True LastGood`,
     ]);
     expect(kept.dependencies.services).toEqual(['echo', 'echo-v1', 'echo-v2'].map((name) => `Service/${NAMESPACE}/${name}`));
+  });
+
+  test('does not say that a last good version serves where there is no waypoint', () => {
+    const lookup = world({ unbound: ['echo'] });
+    expect(conditionOf(keepLastGood(http(bad, { lookup }), http([{ backendRefs }], { lookup })), PROGRAMMED)?.reason).toBe('NoWaypoint');
   });
 
   test('lets the last good version keep parents that the refused one no longer has, without a status for them', () => {

@@ -6,7 +6,8 @@ import type { RouteConflict } from './merge-routes.ts';
 import type { ParentReference } from './objects.ts';
 
 /**
- * Whether an accepted route is in force. `False` with reason `NoWaypoint` (nothing executes it), `PartlyConflicted` (not on every port), `Refused`
+ * Whether an accepted route is in force. `False` with reason `NoWaypoint` (nothing executes it), `ProtocolMismatch` (its
+ * ports have other traffic), `PartlyConflicted` (not on every port), `Refused`
  * (the object is refused and there is no earlier version); `True` with reason `Programmed`, or `LastGood` when an earlier version serves on.
  */
 export const PROGRAMMED = 'lateen.dev/Programmed';
@@ -46,7 +47,7 @@ const programmed = (status: 'True' | 'False', reason: string, message: string): 
 
 const parentConditions = (
   { route, refused }: CompiledRoute,
-  { conditions, attachments, unbound }: CompiledParent,
+  { conditions, attachments, obstacle }: CompiledParent,
   routeConflicts: readonly RouteConflict[],
   planConflicts: readonly PlanConflict[],
 ): Condition[] => {
@@ -59,12 +60,13 @@ const parentConditions = (
     ...won.map(({ service, port, loser, message }) => `${describeRoute(loser)} is not in force on ${service}${portText(port)}: ${message}`),
     ...over.filter((conflict) => attachments.some((attachment) => touches(attachment, conflict))).map(({ message }) => message),
   ];
+  const hindered = obstacle && programmed('False', obstacle.reason, obstacle.message);
   if (refused !== undefined) {
     const state =
-      attachments.length > 0
-        ? programmed('True', 'LastGood', 'the last version that was accepted serves on')
-        : programmed('False', 'Refused', 'no earlier version of this route is known that could serve');
-    return [...conditions, state, ...conflictCondition(says)];
+      attachments.length === 0
+        ? programmed('False', 'Refused', 'no earlier version of this route is known that could serve')
+        : programmed('True', 'LastGood', 'the last version that was accepted serves on');
+    return [...conditions, hindered ?? state, ...conflictCondition(says)];
   }
   if (attachments.length === 0) return [...conditions];
   const isLostEverywhere = attachments.every((attachment) =>
@@ -75,16 +77,10 @@ const parentConditions = (
     return [{ type: 'Accepted', status: 'False', reason: 'Conflicted', message: says.join('; ') }, ...rest, ...conflictCondition(says)];
   }
   const state =
-    unbound.length > 0
-      ? programmed(
-          'False',
-          'NoWaypoint',
-          `no waypoint serves ${unbound.join(', ')}, so nothing executes this route; label it istio.io/use-waypoint`,
-        )
-      : lost.length > 0
-        ? programmed('False', 'PartlyConflicted', `not in force on ${lost.map(({ service, port }) => service + portText(port)).join(', ')}`)
-        : programmed('True', 'Programmed', isAccepted(conditions) ? 'in force' : 'in force: its requests are answered with 500');
-  return [...conditions, state, ...conflictCondition(says)];
+    lost.length > 0
+      ? programmed('False', 'PartlyConflicted', `not in force on ${lost.map(({ service, port }) => service + portText(port)).join(', ')}`)
+      : programmed('True', 'Programmed', isAccepted(conditions) ? 'in force' : 'in force: its requests are answered with 500');
+  return [...conditions, hindered ?? state, ...conflictCondition(says)];
 };
 
 /**
@@ -116,7 +112,7 @@ export const keepLastGood = (refused: CompiledRoute, lastGood: CompiledRoute): C
   };
   const parents = refused.parents.map((parent) => {
     const good = take(parent);
-    return good === undefined ? parent : { ...parent, attachments: good.attachments, unbound: good.unbound };
+    return good === undefined ? parent : { ...parent, attachments: good.attachments, ...(good.obstacle && { obstacle: good.obstacle }) };
   });
   // A parent that only the good version has keeps its traffic, too, as the new version is not in force in any part; it has no status of its own.
   const [first, ...rest] = parents;

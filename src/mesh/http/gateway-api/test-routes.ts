@@ -12,12 +12,12 @@ export const CONSUMER = 'gateway-conformance-mesh-consumer';
 export const serviceKey = (name: string, namespace = NAMESPACE): string => `${namespace}/${name}.${namespace}.svc.cluster.local`;
 
 const PORTS = [
-  { port: 80, name: 'http', appProtocol: 'http' },
-  { port: 8080, name: 'http-alt', appProtocol: 'http' },
-  { port: 443, name: 'https' },
-  { port: 9090, name: 'tcp' },
-  { port: 7070, name: 'grpc' },
-];
+  { port: 80, name: 'http', protocol: 'HTTP11' },
+  { port: 8080, name: 'http-alt', protocol: 'HTTP11' },
+  { port: 443, name: 'https', protocol: 'TLS' },
+  { port: 9090, name: 'tcp', protocol: 'TCP' },
+  { port: 7070, name: 'grpc', protocol: 'GRPC' },
+] as const;
 
 interface World {
   readonly grants?: readonly ReferenceGrantObject[];
