@@ -87,7 +87,7 @@ const PROTOCOLS: Readonly<Record<string, AppProtocol>> = {
 };
 
 /** `appProtocol`, else the port's name up to its first hyphen (`grpc-web` counts whole). */
-function appProtocolOf(port: { name?: string; appProtocol?: string }): AppProtocol {
+export function appProtocolOf(port: { name?: string; appProtocol?: string }): AppProtocol {
   if (port.appProtocol !== undefined && port.appProtocol !== '') return PROTOCOLS[port.appProtocol.toLowerCase()] ?? 'UNKNOWN';
   const name = (port.name ?? '').toLowerCase();
   return PROTOCOLS[name.startsWith('grpc-web') ? 'grpc-web' : (name.split('-')[0] ?? '')] ?? 'UNKNOWN';
