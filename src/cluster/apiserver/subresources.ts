@@ -1,4 +1,5 @@
 import type { Pod } from '../../platform/kubernetes/kinds/index.ts';
+import { spendBudget } from './budgets.ts';
 import { type Context, timestamp } from './context.ts';
 import { badRequest, conflict, forbidden, invalid, notFound } from './errors.ts';
 import { at, clone, isObject, type JsonObject, setAt } from './json.ts';
@@ -98,9 +99,10 @@ export function bind(context: Context, entry: Entry, body: JsonObject, options: 
   return success(201);
 }
 
-/** `pods/eviction`: a graceful deletion. Disruption budgets are stored only. */
+/** `pods/eviction`: a graceful deletion, unless a disruption budget forbids it. */
 export function evict(context: Context, entry: Entry, body: JsonObject, options: WriteOptions): JsonObject {
   const grace = at(body, '.deleteOptions.gracePeriodSeconds');
+  spendBudget(context, entry, options);
   remove(context, context.types.byKey('/pods')!, entry, {
     dryRun: options.dryRun,
     ...(typeof grace === 'number' ? { gracePeriodSeconds: grace } : {}),

@@ -96,7 +96,7 @@ export const HorizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
   categories: ['all'],
   status: true,
   description:
-    'HorizontalPodAutoscaler is the configuration for a horizontal pod autoscaler. Stored here; nothing in this cluster acts on it.',
+    'HorizontalPodAutoscaler is the configuration for a horizontal pod autoscaler. This cluster collects no metrics and keeps the bounds only.',
   schema: autoscalerSchema,
   columns: [
     nameColumn,
