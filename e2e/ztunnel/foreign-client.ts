@@ -8,13 +8,12 @@ import type { ConnectionEnd } from '../../src/dataplane/core/end-reason.ts';
 import { ClientTunnel } from '../../src/dataplane/core/hbone-client.ts';
 import type { TunnelStream } from '../../src/dataplane/core/tunnel.ts';
 import { CLIENT_SETTINGS, type HeaderList, responseStatus } from '../../src/protocol/index.ts';
-import type { Lab } from './lab.ts';
 import type { Node, Pod } from './network.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 /** A certificate for an identity, signed by the lab's authority, or by another one nobody trusts. */
-export async function issue(lab: Lab, identity: string, trusted = true, expired = false): Promise<WorkloadCertificate> {
+export async function issue(lab: { readonly directory: string }, identity: string, trusted = true, expired = false): Promise<WorkloadCertificate> {
   const saved = JSON.parse(fs.readFileSync(`${lab.directory}/root.json`, 'utf8')) as { certificate: string; key: string };
   const root = new x509.X509Certificate(saved.certificate);
   const signingKey = trusted

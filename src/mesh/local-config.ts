@@ -57,6 +57,7 @@ const SERVICE_KEYS = [
   'hostname',
   'vips',
   'ports',
+  'appProtocols',
   'endpoints',
   'subjectAltNames',
   'waypoint',
@@ -120,6 +121,16 @@ const readIp = (value: LocalValue): string => {
   const ip = canonicalIp(value.text());
   if (ip === undefined) value.reject('must be an IP address');
   return ip ?? '';
+};
+
+const APP_PROTOCOLS = { UNKNOWN: 'UNKNOWN', HTTP11: 'HTTP11', HTTP2: 'HTTP2', GRPC: 'GRPC', TCP: 'TCP', TLS: 'TLS' } as const;
+
+/** What the ports speak; a node proxy does not look at it, a waypoint does. Not a key a real ztunnel knows. */
+const readServicePorts = (ports: LocalValue, protocols: LocalValue): ServicePort[] => {
+  const byPort = new Map(
+    protocols.entries().map(([key, value]) => [Number(key), value.oneOf<ServicePort['appProtocol']>(APP_PROTOCOLS, 'UNKNOWN')]),
+  );
+  return readPorts(ports).map((port) => ({ ...port, appProtocol: byPort.get(port.servicePort) ?? 'UNKNOWN' }));
 };
 
 const readServices = (value: LocalValue): Map<string, ServicePort[]> => {
@@ -191,7 +202,7 @@ const readService = (value: LocalValue): Service => {
     namespace: s.namespace.required(),
     hostname: s.hostname.required(),
     vips: s.vips.items().map((vip) => readNetworkAddress(vip, true)),
-    ports: readPorts(s.ports),
+    ports: readServicePorts(s.ports, s.appProtocols),
     subjectAltNames: s.subjectAltNames.items().map((name) => name.required()),
     ...(!s.waypoint.isAbsent && { waypoint: readGateway(s.waypoint) }),
     weightedWaypoints: s.weightedWaypoints.items().map((item) => {

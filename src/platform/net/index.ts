@@ -3,5 +3,5 @@ export { Dial, type DialEvents, type DialFailure, type DialOptions } from './dia
 export { onConnectionFault } from './fault.ts';
 export { GatheringOutput, OUTPUT_HIGH_WATER } from './gathering-output.ts';
 export { type Accept, plainAddress, TcpListener } from './listen.ts';
-export type { SocketEvents, TcpSocket } from './socket-events.ts';
+export { type SocketEvents, socketHandlers, type TcpSocket } from './socket-events.ts';
 export { MAX_QUEUED_BYTES, SocketWriter, type Source } from './writer.ts';
