@@ -13,7 +13,7 @@ export interface RouteMatch {
   readonly path: PathMatch | undefined;
 }
 
-class FieldCheck {
+export class FieldCheck {
   readonly name: string;
   readonly #condition: TextCondition;
   readonly #isInverted: boolean;

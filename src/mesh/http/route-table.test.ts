@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import type { Trace } from '../trace.ts';
+import { explainMatch } from './explain-route.ts';
 import type { HttpAction, HttpMatch, HttpTable, RequestView, StringCondition } from './plan.ts';
 import { compileRegex } from './regex.ts';
 import { compileHttpTable } from './route-table.ts';
@@ -226,10 +228,32 @@ test('the index finds what reading the rules one by one finds', () => {
       for (const one of views) {
         const expected = naive(table, one, 'n1');
         expect(compiled.match(one, 'n1')?.rule).toBe(expected);
+        expect(explainMatch(table, one, 'n1', [])?.rule).toBe(expected);
         if (expected !== undefined && expected > 0) found++;
       }
     }),
     { numRuns: 400 },
   );
   expect(found).toBeGreaterThan(400);
+});
+
+test('an explanation says what each rule asked for and what it got', () => {
+  const trace: Trace = [];
+  const table = tableOf(
+    { path: { kind: 'segments', value: '/a' } },
+    { headers: [{ name: 'x', condition: exact('1'), isInverted: true }] },
+    { sourceNamespace: 'other' },
+    { path: { kind: 'prefix', value: '/b' }, method: exact('GET') },
+  );
+  expect(explainMatch(table, request('/b?q', { headers: [['x', '1']] }), undefined, trace)?.rule).toBe(3);
+  expect(trace.map(({ text }) => text)).toEqual([
+    'rule 0 (r0) is passed over, as not: path lies under "/a": "/b"',
+    'rule 1 (r1) is passed over, as not: header "x" not: is "1": "1"',
+    'rule 2 (r2) is passed over, as not: client is in namespace other: absent',
+    'rule 3 (r3) is taken: path begins with "/b" and method is "GET"',
+  ]);
+  const none: Trace = [];
+  explainMatch(tableOf(...Array.from({ length: 150 }, () => ({ method: exact('POST') }))), request('/'), undefined, none);
+  expect(none).toHaveLength(101);
+  expect(none.at(-1)?.text).toBe('none of 150 rules takes the request');
 });
