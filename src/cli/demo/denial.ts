@@ -3,7 +3,8 @@ import { fetchDumps } from '../mesh/config-dump.ts';
 import type { PodView } from '../pods/choose.ts';
 import type { LoadClient } from './load-client.ts';
 import { DENY_POLICY } from './pipeline.ts';
-import { DENIAL_LIMIT_MS, type DenialReport } from './report.ts';
+import { DENIAL_LIMIT_MS } from './promises.ts';
+import type { DenialReport } from './report.ts';
 
 /** One line of a node proxy's access log, as far as the demo reads it. */
 export interface AccessLine {

@@ -14,6 +14,8 @@ export interface Window {
   readonly errorsByCode: Readonly<Record<string, number>>;
   readonly correct: number;
   readonly perVersion: Readonly<Record<string, number>>;
+  /** Of the requests that asked for a version. */
+  readonly perVersionAsked: Readonly<Record<string, number>>;
   readonly firstErrorAt: number | null;
   readonly firstErrorSeenAt: number | null;
   readonly lastSuccessAt: number | null;
@@ -22,6 +24,13 @@ export interface Window {
 const CONTROL_PORT = 9090;
 /** Requests have a deadline of two seconds; after this none can be waiting. */
 const PENDING_LIMIT_MS = 4_000;
+const CHAIN_LIMIT_MS = 60_000;
+
+/** What the generator reports about chains of calls. */
+export interface Chain {
+  readonly errors: number;
+  readonly p50_ms: number | null;
+}
 
 /** A load generator pod. */
 export class LoadClient {
@@ -52,6 +61,20 @@ export class LoadClient {
       if (found.pending === 0 || performance.now() > end) return found;
       await Bun.sleep(50);
     }
+  }
+
+  /** A share of the requests asks for the version from now on; 0 ends that. */
+  async ask(version: string, share: number): Promise<void> {
+    await this.#http.post(`/ask?version=${version}&share=${share}`);
+  }
+
+  async setRate(perSecond: number): Promise<void> {
+    await this.#http.post(`/rate?rps=${perSecond}`);
+  }
+
+  /** Calls one after another, beside the regular load. */
+  chain(calls: number, chains: number): Promise<Chain> {
+    return this.#http.post<Chain>(`/chain?calls=${calls}&chains=${chains}`, CHAIN_LIMIT_MS);
   }
 
   close(): void {

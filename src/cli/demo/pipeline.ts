@@ -1,5 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { applyManifests, defineResource, type KubeClient, type KubeObject, parseManifests } from '../../platform/kubernetes/index.ts';
+import {
+  applyManifests,
+  defineResource,
+  type KubeClient,
+  type KubeObject,
+  parseManifests,
+  type UnknownObject,
+} from '../../platform/kubernetes/index.ts';
 import { CliError, EXIT } from '../exit.ts';
 
 export const NAMESPACES = ['ai-preprocessing', 'ai-inference', 'ai-postprocessing', 'ai-clients'] as const;
@@ -16,8 +23,12 @@ export const POLICIES = defineResource('security.istio.io/v1', 'AuthorizationPol
 
 const example = (file: string): string => fileURLToPath(new URL(`../../../examples/pipeline/${file}`, import.meta.url));
 
-export const applyExample = async (client: KubeClient, file: 'pipeline.yaml' | 'deny-intruder.yaml'): Promise<void> => {
-  await applyManifests(client, parseManifests(await Bun.file(example(file)).text(), example(file)));
+/** The objects of a manifest of examples/pipeline. */
+export const readExample = async (file: string): Promise<UnknownObject[]> =>
+  parseManifests(await Bun.file(example(file)).text(), example(file));
+
+export const applyExample = async (client: KubeClient, ...files: readonly string[]): Promise<void> => {
+  for (const file of files) await applyManifests(client, await readExample(file));
 };
 
 /** Waits until every Deployment of the namespaces has all its pods. */

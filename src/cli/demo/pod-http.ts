@@ -28,16 +28,18 @@ export class PodHttp {
     );
   }
 
-  async text(path: string): Promise<string> {
+  /** A POST is made once; anything else is asked again when a kept connection broke. */
+  async text(path: string, method: 'GET' | 'POST' = 'GET', limitMs: number = ANSWER_LIMIT_MS): Promise<string> {
+    const attempts = method === 'GET' ? ATTEMPTS : 1;
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await fetch(`http://127.0.0.1:${this.#forward.port}${path}`, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
+        const response = await fetch(`http://127.0.0.1:${this.#forward.port}${path}`, { method, signal: AbortSignal.timeout(limitMs) });
         const text = await response.text();
         if (!response.ok) throw new CliError(`${this.#name} ${path} answered ${response.status}: ${text.slice(0, 200)}`);
         return text;
       } catch (error) {
         // A kept connection may just have been closed by the other side: asking again opens a new one.
-        if (attempt < ATTEMPTS && !(error instanceof CliError)) continue;
+        if (attempt < attempts && !(error instanceof CliError)) continue;
         if (error instanceof CliError) throw error;
         throw new CliError(`${this.#name}${path} cannot be reached: ${(this.#failure ?? (error as Error)).message}`);
       }
@@ -46,6 +48,10 @@ export class PodHttp {
 
   async json<T>(path: string): Promise<T> {
     return JSON.parse(await this.text(path)) as T;
+  }
+
+  async post<T>(path: string, limitMs: number = ANSWER_LIMIT_MS): Promise<T> {
+    return JSON.parse(await this.text(path, 'POST', limitMs)) as T;
   }
 
   close(): void {

@@ -50,6 +50,30 @@ export const countConnections = (samples: readonly Sample[], namespaces: Readonl
   return { mutualTls, plaintext };
 };
 
+/** Requests a waypoint has answered, as Istio's standard metric counts them. */
+export const countRequests = (samples: readonly Sample[]): number =>
+  samples
+    .filter(({ name, labels }) => name === 'istio_requests_total' && labels['reporter'] === 'waypoint')
+    .reduce((sum, { value }) => sum + value, 0);
+
+/** The request counts of a waypoint's replicas. */
+export class WaypointMetrics {
+  readonly #replicas: readonly PodHttp[];
+
+  constructor(client: KubeClient, replicas: readonly PodView[]) {
+    this.#replicas = replicas.map((pod) => new PodHttp(client, pod, METRICS_PORT));
+  }
+
+  async requests(): Promise<number> {
+    const counts = await Promise.all(this.#replicas.map(async (replica) => countRequests(parseMetrics(await replica.text('/metrics')))));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  close(): void {
+    for (const replica of this.#replicas) replica.close();
+  }
+}
+
 /** The node proxies' metrics, over forwards that stay open for the whole demo. */
 export class ProxyMetrics {
   readonly #proxies: readonly PodHttp[];

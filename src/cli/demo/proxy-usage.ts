@@ -6,19 +6,28 @@ export interface Usage {
   readonly memoryBytes: number;
 }
 
-/** The processes of the node proxies, found by their command line among those of the cluster's process namespace. */
-export const findProxyPids = (clusterPids: readonly number[]): number[] => {
+/** Programs that stand between pods. */
+export type ProxyKind = 'ztunnel' | 'waypoint' | 'envoy';
+
+/** The processes of the proxies of these kinds, found by their command line among those of the cluster's process namespaces. */
+export const findProxyPids = (clusterPids: readonly number[], kinds: readonly ProxyKind[]): number[] => {
   const namespaces = new Set(clusterPids.map((pid) => pidNamespace(pid)).filter((id) => id !== ''));
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => isProxy(pid) && namespaces.has(pidNamespace(pid)));
+    .filter((pid) => {
+      const kind = proxyKind(readOrNothing(`/proc/${pid}/cmdline`).split('\0'));
+      return kind !== undefined && kinds.includes(kind) && namespaces.has(pidNamespace(pid));
+    });
 };
 
-const isProxy = (pid: number): boolean => {
-  const words = readOrNothing(`/proc/${pid}/cmdline`).split('\0');
-  const at = words.indexOf('proxy');
-  return at > 0 && words[at + 1] === 'ztunnel' && words[0]?.includes('bun') === true;
+/** What a command line runs; undefined when it is no proxy. A shell that only starts one has other words before the program. */
+export const proxyKind = (words: readonly string[]): ProxyKind | undefined => {
+  const program = words[0]?.split('/').at(-1) ?? '';
+  if (program === 'envoy') return 'envoy';
+  if (!program.includes('bun')) return undefined;
+  const role = words[words.indexOf('proxy') + 1];
+  return words.includes('proxy') && (role === 'ztunnel' || role === 'waypoint') ? role : undefined;
 };
 
 const pidNamespace = (pid: number): string => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { parseAccessLine } from './denial.ts';
-import { countConnections, parseMetrics } from './proxy-metrics.ts';
+import { countConnections, countRequests, parseMetrics } from './proxy-metrics.ts';
+import { proxyKind } from './proxy-usage.ts';
 
 const labels = (reporter: string, source: string, destination: string, security: string) =>
   `reporter="${reporter}",source_workload_namespace="${source}",destination_workload_namespace="${destination}",connection_security_policy="${security}"`;
@@ -48,4 +49,22 @@ test('reads the JSON layout, and passes over other lines', () => {
     error: undefined,
   });
   for (const line of ['', '{"level":', '2026-01-02T03:04:05Z\tinfo\tready\tlistening']) expect(parseAccessLine(line)).toBeUndefined();
+});
+
+test('counts the requests of a waypoint over codes and destinations, and nobody else’s', () => {
+  const text = [
+    'istio_requests_total{reporter="waypoint",response_code="200",destination_service_name="a"} 5',
+    'istio_requests_total{reporter="waypoint",response_code="503",destination_service_name="b"} 2',
+    'istio_requests_total{reporter="source",response_code="200"} 9',
+    'istio_request_bytes_count{reporter="waypoint"} 9',
+  ].join('\n');
+  expect(countRequests(parseMetrics(text))).toBe(7);
+});
+
+test('knows a proxy by the program it runs, not by a shell that names it', () => {
+  expect(proxyKind(['/x/bun.exe', '/src/cli/main.ts', 'proxy', 'ztunnel'])).toBe('ztunnel');
+  expect(proxyKind(['/x/bun.exe', '/src/cli/main.ts', 'proxy', 'waypoint', ''])).toBe('waypoint');
+  expect(proxyKind(['/venv/envoy/_bin/envoy', '--config-path', 'x'])).toBe('envoy');
+  expect(proxyKind(['sh', '-c', 'lateen proxy ztunnel'])).toBeUndefined();
+  expect(proxyKind(['/x/bun.exe', 'main.ts', 'node-agent'])).toBeUndefined();
 });

@@ -1,4 +1,6 @@
 import { table } from '../output.ts';
+import type { ComparisonReport } from './comparison.ts';
+import type { SplitReport } from './split.ts';
 
 /** Traffic between the nodes during a stage, from a packet capture. */
 export interface WireReport {
@@ -12,8 +14,14 @@ export interface WireReport {
   readonly readable_sentences: number;
 }
 
+/** In the order in which they come; the last one only where there is an Envoy. */
+export const STAGES = ['plain', 'ambient', 'deny', 'waypoint', 'split-80-20', 'ab-header', 'shift-100', 'unlabelled', 'sidecars'] as const;
+export type StageName = (typeof STAGES)[number];
+/** Stages in which the models are behind a waypoint. */
+export const ROUTED: readonly StageName[] = ['waypoint', 'split-80-20', 'ab-header', 'shift-100'];
+
 export interface StageReport {
-  readonly name: 'plain' | 'ambient' | 'deny' | 'unlabelled';
+  readonly name: StageName;
   readonly seconds: number;
   readonly requests: number;
   readonly errors: number;
@@ -23,10 +31,17 @@ export interface StageReport {
   readonly p99_ms: number | null;
   readonly correct: number;
   readonly per_version: Readonly<Record<string, number>>;
-  readonly mtls_connections: number;
-  readonly plaintext_connections: number;
+  /** Of the requests that asked for a version. */
+  readonly per_version_asked: Readonly<Record<string, number>>;
+  /** Requests the waypoint answered, those of the second caller included; null without a waypoint. */
+  readonly waypoint_requests: number | null;
+  /** As the node proxies count them; null behind sidecars, which they do not see. */
+  readonly mtls_connections: number | null;
+  readonly plaintext_connections: number | null;
   readonly wire: WireReport;
-  readonly proxy: { readonly cpu_ms_per_1000_requests: number; readonly memory_mb: number };
+  /** Median of chains of twenty requests one after another; null where none were made. */
+  readonly chain_p50_ms: number | null;
+  readonly proxy: { readonly processes: number; readonly cpu_ms_per_1000_requests: number; readonly memory_mb: number };
 }
 
 export interface TransitionReport {
@@ -60,79 +75,16 @@ export interface DemoReport {
   readonly stages: readonly StageReport[];
   readonly transitions: readonly TransitionReport[];
   readonly denial: DenialReport;
+  /** What the route of the stage `split-80-20` did. */
+  readonly split: SplitReport;
+  readonly comparison: ComparisonReport;
+  /** Why there is no stage `sidecars`; absent when there is one. */
+  readonly sidecars_left_out?: string;
   readonly promises: readonly PromiseReport[];
   readonly seconds: number;
   readonly ok: boolean;
 }
 
-/** A refusal later than this is a broken promise. */
-export const DENIAL_LIMIT_MS = 1_000;
-/** Small models miss a sentence now and then; fewer right answers than this mean that something else is wrong. */
-const CORRECT_SHARE = 0.8;
-
-/** What the mesh promises, held against what was measured. */
-export const judge = (stages: readonly StageReport[], transitions: readonly TransitionReport[], denial: DenialReport): PromiseReport[] => {
-  const stage = (name: StageReport['name']) => stages.find((one) => one.name === name);
-  const ambient = stage('ambient');
-  const plain = stage('plain');
-  const unlabelled = stage('unlabelled');
-  const failed = [...stages, ...transitions].filter(({ errors }) => errors > 0);
-  const requests = stages.reduce((sum, one) => sum + one.requests, 0);
-  const correct = stages.reduce((sum, one) => sum + one.correct, 0);
-  const closed = denial.open_connections_closed_ms;
-  return [
-    {
-      promise: 'no request of the regular load fails, label flips and policy included',
-      kept: stages.length > 0 && requests > 0 && failed.length === 0,
-      detail:
-        failed.length === 0
-          ? `0 errors in ${requests} measured requests and ${transitions.length} transitions`
-          : failed.map(({ name, errors }) => `${name}: ${errors}`).join(', '),
-    },
-    {
-      promise: 'in ambient every pod-to-pod connection is mutual TLS',
-      kept: ambient !== undefined && ambient.mtls_connections > 0 && ambient.plaintext_connections === 0,
-      detail: `${ambient?.mtls_connections ?? 0} mutual TLS, ${ambient?.plaintext_connections ?? 0} plaintext`,
-    },
-    {
-      promise: 'in ambient nothing readable is on the wire between nodes',
-      kept:
-        ambient !== undefined &&
-        ambient.wire.tls_bytes > 0 &&
-        ambient.wire.plaintext_bytes === 0 &&
-        ambient.wire.readable_sentences === 0 &&
-        (plain?.wire.readable_sentences ?? 0) > 0,
-      detail: `sentences readable in the capture: ${plain?.wire.readable_sentences ?? 0} plain, ${ambient?.wire.readable_sentences ?? 0} ambient; ${ambient?.wire.tls_bytes ?? 0} of ${ambient?.wire.bytes ?? 0} bytes were TLS`,
-    },
-    {
-      promise: 'a denied caller is refused within a second, open connections included',
-      kept:
-        denial.first_refusal_ms !== null &&
-        denial.first_refusal_ms <= DENIAL_LIMIT_MS &&
-        denial.answered_after_a_second === 0 &&
-        denial.open_connections_left === 0 &&
-        (closed === null || closed <= DENIAL_LIMIT_MS),
-      detail: `first refusal after ${ms(denial.first_refusal_ms)}, open connections closed after ${ms(closed)}, ${denial.open_connections_left} left`,
-    },
-    {
-      promise: 'the access log names the policy',
-      kept: denial.log_reason !== null,
-      detail: denial.log_reason ?? 'no line of it in the access log',
-    },
-    {
-      promise: 'without the labels no connection goes through the mesh',
-      kept: unlabelled !== undefined && unlabelled.mtls_connections === 0 && unlabelled.requests > 0,
-      detail: `${unlabelled?.mtls_connections ?? 0} mutual TLS connections after the labels were removed`,
-    },
-    {
-      promise: 'the models answer',
-      kept: requests > 0 && correct / requests >= CORRECT_SHARE,
-      detail: `${correct} of ${requests} sentences named correctly`,
-    },
-  ];
-};
-
-const ms = (value: number | null | undefined): string => (value === null || value === undefined ? '–' : `${Math.round(value)} ms`);
 const tenths = (value: number | null): string => (value === null ? '–' : value.toFixed(1));
 const kilobytes = (bytes: number): string => `${(bytes / 1024).toFixed(0)} KiB`;
 
@@ -161,8 +113,8 @@ export const stageTable = (stages: readonly StageReport[]): string =>
       tenths(stage.p50_ms),
       tenths(stage.p90_ms),
       tenths(stage.p99_ms),
-      `${stage.mtls_connections}`,
-      `${stage.plaintext_connections}`,
+      `${stage.mtls_connections ?? '–'}`,
+      `${stage.plaintext_connections ?? '–'}`,
       kilobytes(stage.wire.bytes),
       stage.wire.bytes === 0 ? '–' : `${((100 * stage.wire.tls_bytes) / stage.wire.bytes).toFixed(0)} %`,
       `${stage.wire.readable_sentences}`,

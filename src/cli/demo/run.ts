@@ -5,14 +5,17 @@ import { CliError } from '../exit.ts';
 import { fetchDumps, findProxies } from '../mesh/config-dump.ts';
 import type { PodView } from '../pods/choose.ts';
 import { Capture, type CaptureTotals } from './capture.ts';
+import { compare } from './comparison.ts';
 import { reportDenial, untilRefused } from './denial.ts';
 import { anyLabelled, labelNamespaces, untilPods } from './enrolment.ts';
 import { LoadClient } from './load-client.ts';
 import { type Instruments, measureStage, measureTransition } from './measure.ts';
 import { APPLICATION_PORT, applyExample, DENY_POLICY, NAMESPACES, POLICIES, untilAvailable } from './pipeline.ts';
+import { judge, splitOf } from './promises.ts';
 import { ProxyMetrics } from './proxy-metrics.ts';
-import { findProxyPids } from './proxy-usage.ts';
-import { type DemoReport, type DenialReport, judge, type StageReport, type TransitionReport } from './report.ts';
+import type { DemoReport, DenialReport, StageReport, TransitionReport } from './report.ts';
+import { bindNamespace, removeRouting } from './routing.ts';
+import { measureRouting } from './routing-stages.ts';
 
 export interface DemoOptions {
   readonly nodes?: number;
@@ -38,8 +41,13 @@ const REFUSAL_LIMIT_MS = 5_000;
 const QUIET_MS = 700;
 const SETTLE_LIMIT_MS = 15_000;
 const CHANNEL_AGE_MS = 1_500;
+/** Seconds of each stage. A split needs some hundred requests before its shares say anything. */
+const QUICK = { plain: 3, ambient: 4, deny: 2, waypoint: 3, split: 5, header: 3, shift: 2, unlabelled: 3 };
+const THOROUGH = { plain: 10, ambient: 10, deny: 5, waypoint: 10, split: 15, header: 8, shift: 5, unlabelled: 10 };
+/** Chains of twenty requests, one after another, in each stage that is compared. */
+const CHAINS = 15;
 
-/** Brings up, applies, and measures `plain`, `ambient`, `deny` and `unlabelled`. */
+/** Brings up, applies, and measures the stages in the order of `STAGES`. */
 export const runDemo = async (options: DemoOptions, progress: Progress): Promise<DemoReport> => {
   const started = performance.now();
   progress.step('starting the cluster');
@@ -56,11 +64,12 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
   };
   try {
     const proxies = await findProxies(client, MESH_NAMESPACE, undefined);
-    const seconds = options.quick ? { plain: 3, ambient: 4, deny: 2, unlabelled: 3 } : { plain: 10, ambient: 10, deny: 5, unlabelled: 10 };
+    const seconds = options.quick ? QUICK : THOROUGH;
+    const chains = options.quick ? 0 : CHAINS;
     const intruder = await LoadClient.find(client, 'ai-clients', 'intruder');
 
     progress.step('measuring without the mesh');
-    const plain = keep(await measureStage(tools, 'plain', seconds.plain));
+    const plain = keep(await measureStage(tools, { name: 'plain', seconds: seconds.plain, chains }));
 
     progress.step(`labelling ${NAMESPACES.length} namespaces istio.io/dataplane-mode=ambient`);
     await labelNamespaces(client, NAMESPACES, 'ambient');
@@ -68,37 +77,43 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
     progress.step(`${enrolled} pods are in the mesh, none was restarted; waiting for older connections to end`);
     await untilQuiet(client, proxies, tools.capture, ({ plaintext_bytes }) => plaintext_bytes, 'plain text between the nodes');
     progress.step('measuring in ambient');
-    const ambient = keep(await measureStage(tools, 'ambient', seconds.ambient));
+    const ambient = keep(await measureStage(tools, { name: 'ambient', seconds: seconds.ambient, chains }));
     transitions.push(await measureTransition(tools.load, 'plain to ambient', plain.to, ambient.from));
 
     progress.step(`denying one caller: AuthorizationPolicy ${DENY_POLICY.namespace}/${DENY_POLICY.name}`);
     let createdAt = 0;
     let refusedAt: number | null = null;
-    const deny = keep(
-      await measureStage(tools, 'deny', seconds.deny, async () => {
-        createdAt = Date.now();
-        await applyExample(client, 'deny-intruder.yaml');
-        refusedAt = await untilRefused(intruder, createdAt, REFUSAL_LIMIT_MS);
-      }),
-    );
+    const denying = async (): Promise<void> => {
+      createdAt = Date.now();
+      await applyExample(client, 'deny-intruder.yaml');
+      refusedAt = await untilRefused(intruder, createdAt, REFUSAL_LIMIT_MS);
+    };
+    const deny = keep(await measureStage(tools, { name: 'deny', seconds: seconds.deny, during: denying }));
+    transitions.push(await measureTransition(tools.load, 'ambient to deny', ambient.to, deny.from));
     const denial: DenialReport = await reportDenial(client, proxies, intruder, createdAt, deny.to, refusedAt);
+    intruder.close();
     await deletePolicy(client);
 
+    const routed = await measureRouting(client, proxies, tools, { seconds, chains, before: deny.to }, progress, keep);
+    transitions.push(...routed.transitions);
+
     progress.step('removing the labels');
+    await bindNamespace(client, false);
     await labelNamespaces(client, NAMESPACES, undefined);
     await untilPods(client, NAMESPACES, 'released', ENROLMENT_LIMIT_MS);
     await untilQuiet(client, proxies, tools.capture, ({ tls_bytes }) => tls_bytes, 'tunnels between the nodes');
     progress.step('measuring without the labels');
-    const unlabelled = keep(await measureStage(tools, 'unlabelled', seconds.unlabelled));
-    transitions.push(await measureTransition(tools.load, 'ambient to deny', ambient.to, deny.from));
-    transitions.push(await measureTransition(tools.load, 'deny to unlabelled', deny.to, unlabelled.from));
-    intruder.close();
+    const unlabelled = keep(await measureStage(tools, { name: 'unlabelled', seconds: seconds.unlabelled }));
+    transitions.push(await measureTransition(tools.load, 'shift-100 to unlabelled', routed.to, unlabelled.from));
+    await removeRouting(client);
 
     const promises = judge(stages, transitions, denial);
     return {
       stages,
       transitions,
       denial,
+      split: splitOf(stages),
+      comparison: compare(stages),
       promises,
       seconds: Math.round((performance.now() - started) / 100) / 10,
       ok: promises.every(({ kept }) => kept),
@@ -110,9 +125,10 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
   }
 };
 
-/** A demo that ran before may have left labels and the policy. */
+/** A demo that ran before may have left labels, the policy, routes and the waypoint. */
 const startOver = async (client: KubeClient, progress: Progress): Promise<void> => {
   await deletePolicy(client);
+  await removeRouting(client);
   if (!(await anyLabelled(client, NAMESPACES))) return;
   progress.step('taking the labels of an earlier run off');
   await labelNamespaces(client, NAMESPACES, undefined);
@@ -148,7 +164,7 @@ const prepare = async (client: KubeClient, progress: Progress): Promise<Instrume
   const pids = status.processes.filter(({ name }) => name !== 'supervisor').flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
   const load = await LoadClient.find(client, 'ai-clients', 'load');
   await untilAnswered(load);
-  return { load, capture, metrics: new ProxyMetrics(client, proxies, NAMESPACES), proxyPids: findProxyPids(pids) };
+  return { load, capture, metrics: new ProxyMetrics(client, proxies, NAMESPACES), clusterPids: pids };
 };
 
 /** Waits until the load got nothing but answers for a second. */

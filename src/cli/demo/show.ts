@@ -1,4 +1,5 @@
 import { note, print, style } from '../output.ts';
+import { chainLine, comparisonTable } from './comparison.ts';
 import { type DemoReport, type StageReport, stageTable } from './report.ts';
 import type { Progress } from './run.ts';
 
@@ -12,14 +13,29 @@ export const lineProgress = (): Progress => {
   };
 };
 
-const stageLine = ({ name, requests, errors, p50_ms, p99_ms, mtls_connections, plaintext_connections, wire }: StageReport): string => {
+const stageLine = (stage: StageReport): string => {
+  const { name, requests, errors, p50_ms, p99_ms, mtls_connections, plaintext_connections, wire } = stage;
   const share = wire.bytes === 0 ? 0 : Math.round((100 * wire.tls_bytes) / wire.bytes);
-  return `${name.padEnd(10)} ${requests} requests, ${errors} errors, p50 ${p50_ms} ms, p99 ${p99_ms} ms, ${mtls_connections} mutual TLS and ${plaintext_connections} plaintext connections, ${share} % of the bytes between nodes TLS, ${wire.readable_sentences} readable sentences`;
+  const versions = Object.entries(stage.per_version)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([version, count]) => `${version} ${count}`);
+  return [
+    `${name.padEnd(11)} ${requests} requests (${versions.join(', ')}), ${errors} errors`,
+    `p50 ${p50_ms} ms, p99 ${p99_ms} ms`,
+    ...(mtls_connections === null ? [] : [`${mtls_connections} mutual TLS and ${plaintext_connections} plaintext connections`]),
+    `${share} % of the bytes between nodes TLS`,
+    `${wire.readable_sentences} readable sentences`,
+  ].join(', ');
 };
 
 export const showReport = (report: DemoReport): void => {
   print('');
   print(stageTable(report.stages));
+  print('');
+  print(comparisonTable(report.comparison));
+  const chain = chainLine(report.comparison);
+  if (chain !== undefined) print(chain);
+  if (report.sidecars_left_out !== undefined) print(`No row for sidecars: ${report.sidecars_left_out}`);
   print('');
   for (const { promise, kept, detail } of report.promises)
     print(`${kept ? style.green('kept  ') : style.red('BROKEN')}  ${promise}: ${detail}`);
@@ -35,6 +51,9 @@ export const showNextSteps = (): void => {
   bin/lateen logs -f -l app=ztunnel -n istio-system            # one line per connection, with both identities
   kubectl apply -f examples/pipeline/deny-intruder.yaml        # refuse one caller by identity
   bin/lateen logs deploy/intruder -n ai-clients
+  bin/lateen waypoint apply -n ai-inference --enroll-namespace --wait   # layer 7 for the models …
+  bin/lateen apply -f examples/pipeline/canary-httproute.yaml  # … and a canary: 80 to 20
+  bin/lateen waypoint routes inference-api -n ai-inference
   kubectl label namespace ai-inference istio.io/dataplane-mode-   # out again, under load
   bin/lateen status
 
