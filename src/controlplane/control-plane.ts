@@ -1,4 +1,4 @@
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 import {
   type AuthorizationPolicy,
   AuthorizationPolicyKind,
@@ -32,11 +32,14 @@ import { publishRoot, ROOT_CONFIG_MAP } from './ca/root-config-maps.ts';
 import { certificateService } from './ca/service.ts';
 import { ServingCredentials, servingNames } from './ca/serving.ts';
 import { loadAuthority, PLUGIN_SECRET, ROOT_SECRET } from './ca/store.ts';
-import { type CompiledKind, type CompiledKinds, MeshCompiler } from './compile/compiler.ts';
+import { MeshCompiler } from './compile/compiler.ts';
+import type { CompiledKind, CompiledKinds } from './compile/kinds.ts';
 import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService } from './compile/slim.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { answerDebug } from './debug.ts';
+import { bindGrpc, grpcServer, serveHttp } from './listen.ts';
 import { ControlPlaneMetrics, shortType } from './metrics.ts';
+import { Routing } from './plan/routing.ts';
 import { Batch } from './scheduler.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
@@ -44,15 +47,14 @@ import { watchWaypoints } from './waypoint/watch.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE } from './wire.ts';
 import { ScopedStores } from './xds/scoped.ts';
 import { type DiscoveryEvents, DiscoveryServer } from './xds/server.ts';
-import { type NewResource, ResourceStore } from './xds/store.ts';
+import { ResourceStore } from './xds/store.ts';
+import { split, splitScopes } from './xds/updates.ts';
 
 /** Long enough to compile a rollout's burst once, short against what a push costs. */
 const COMPILE_DELAY_MS = 3;
 /** Conditions are for people; acknowledgements of many proxies are written together. */
 const STATUS_DELAY_MS = 100;
 const ROOT_DELAY_MS = 20;
-/** A request with every name of a large mesh in `initial_resource_versions`. */
-const RECEIVE_LIMIT = 64 * 1024 * 1024;
 
 /** istiod's job in one object: watch, compile, push, sign, report. */
 export class ControlPlane {
@@ -77,6 +79,7 @@ export class ControlPlane {
   readonly #peers: Informer<PeerAuthentication>;
   readonly #services: Informer<Service>;
   readonly #waypoints: WaypointDeployer;
+  readonly #routing: Routing;
   readonly #compile: Batch;
   readonly #status: Batch;
   readonly #root: Batch;
@@ -110,7 +113,7 @@ export class ControlPlane {
         this.#connectionsChanged();
         this.#log.info(`proxy ${connection.proxy} disconnected`);
       },
-      onReceived: () => this.#status.request(),
+      onReceived: () => this.#statusChanged(),
       onSent: (_connection, typeUrl, _resources, size) => {
         this.metrics.pushes.labels({ type: shortType(typeUrl) }).inc();
         this.metrics.configSize.labels({ type: shortType(typeUrl) }).observe(size);
@@ -131,6 +134,17 @@ export class ControlPlane {
     this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
     this.#policies = this.#watch('AuthorizationPolicy', AuthorizationPolicyKind, withoutManagedFields, true);
     this.#peers = this.#watch('PeerAuthentication', PeerAuthenticationKind, withoutManagedFields, true);
+    this.#routing = new Routing({
+      client,
+      view: this.#compiler.view,
+      plans: this.plans,
+      connections: () => this.discovery.connections,
+      informer: (resource) => this.#informer(resource, withoutManagedFields, { optional: true }),
+      onChange: (kind, event) => this.#changed(kind, event),
+      onWrite: (result, error) => this.#statusWritten(result, error),
+      onAttachedRoutes: (waypoint) => this.#waypoints.request(waypoint),
+      log: logging.logger('controlplane::routing'),
+    });
     const gateways = this.#watch('Gateway', GatewayKind, withoutManagedFields, true);
     const classes = this.#watch('GatewayClass', GatewayClassKind, withoutManagedFields, true);
     this.#waypoints = watchWaypoints({
@@ -141,7 +155,7 @@ export class ControlPlane {
       pods,
       signal: this.#abort.signal,
       informer: (resource, transform, scope) => this.#informer(resource, transform, scope),
-      attachedRoutes: () => 0,
+      attachedRoutes: (waypoint) => this.#routing.attachedRoutes(waypoint),
       log: logging.logger('controlplane::waypoint'),
     });
     this.#configMaps = this.#informer(ConfigMapKind, withoutManagedFields, { fieldSelector: `metadata.name=${ROOT_CONFIG_MAP}` });
@@ -182,6 +196,7 @@ export class ControlPlane {
     this.#abort.abort(new Error('the control plane is stopping'));
     for (const batch of [this.#compile, this.#status, this.#root, this.#authorityChange]) batch.stop();
     this.#waypoints.stop();
+    this.#routing.stop();
     this.#serving.stop();
     for (const server of this.#http) await server.stop(true);
     this.#grpc?.forceShutdown();
@@ -208,10 +223,7 @@ export class ControlPlane {
     transform: (object: CompiledKinds[K]) => CompiledKinds[K],
     optional = false,
   ): Informer<CompiledKinds[K]> {
-    const changed = (event: string) => {
-      this.metrics.events.labels({ type: kind, event }).inc();
-      if (this.#isReady) this.#compile.request();
-    };
+    const changed = (event: string) => this.#changed(kind, event);
     return this.#informer<CompiledKinds[K]>(resource, transform, { optional }).addHandlers({
       onAdd: (object) => {
         this.#compiler.upsert(kind, object);
@@ -228,6 +240,11 @@ export class ControlPlane {
     });
   }
 
+  #changed(kind: string, event: string): void {
+    this.metrics.events.labels({ type: kind, event }).inc();
+    if (this.#isReady) this.#compile.request();
+  }
+
   #watchPods(): Informer<Pod> {
     const upsert = (pod: Pod) => this.#pods.upsert(pod);
     return this.#watch('Pod', PodKind, slimPod).addHandlers({
@@ -242,26 +259,28 @@ export class ControlPlane {
     this.#isReady = true;
     this.discovery.open();
     this.#waypoints.open();
+    this.#routing.open();
     this.#root.request();
     this.#status.request();
     this.#log.info('ready', { addresses: this.addresses.size, policies: this.authorizations.size });
-    if (this.#compiler.isDirty) this.#compile.request();
+    if (this.#compiler.isDirty || this.#routing.isDirty) this.#compile.request();
   }
 
   #compileNow(): void {
-    if (!this.#compiler.isDirty) return;
+    if (!this.#compiler.isDirty && !this.#routing.isDirty) return;
     const started = performance.now();
-    const { addresses, authorizations } = this.#compiler.flush();
-    // A new policy reaches proxies before the workloads that name it, and leaves after them: never a moment without it.
-    const added = new Map<string, NewResource | undefined>();
-    const removed = new Map<string, NewResource | undefined>();
-    for (const [name, resource] of authorizations) (resource === undefined ? removed : added).set(name, resource);
+    const { addresses, authorizations, ...changed } = this.#compiler.flush();
+    const plans = this.#routing.flush(changed);
+    // A new policy reaches proxies before the workloads that name it, and leaves after them: never a moment without it. So do plans with
+    // the services that are sent through a waypoint.
+    const [added, removed] = split(authorizations);
+    const [addedPlans, removedPlans] = splitScopes(plans);
     this.#firstChangeAt = started;
-    let changes = this.authorizations.apply(added).length;
+    let changes = this.authorizations.apply(added).length + this.plans.apply(addedPlans);
     if (changes > 0) this.discovery.pushAll();
     const moved = this.addresses.apply(addresses).length;
     if (moved > 0) this.discovery.pushAll();
-    changes += moved + this.authorizations.apply(removed).length;
+    changes += moved + this.authorizations.apply(removed).length + this.plans.apply(removedPlans);
     this.discovery.pushAll();
     this.#firstChangeAt = 0;
     this.metrics.compileTime.observe((performance.now() - started) / 1000);
@@ -273,7 +292,12 @@ export class ControlPlane {
 
   #connectionsChanged(): void {
     this.metrics.connected.labels({ version: 'lateen' }).set(this.discovery.connections.size);
+    this.#statusChanged();
+  }
+
+  #statusChanged(): void {
     this.#status.request();
+    this.#routing.requestStatus();
   }
 
   async #writeStatus(): Promise<void> {
@@ -287,11 +311,13 @@ export class ControlPlane {
       peers: this.#peers,
       services: this.#services,
       rootNamespace: this.#config.rootNamespace,
-      onWrite: (result, error) => {
-        this.metrics.statusWrites.labels({ result }).inc();
-        if (result === 'failed') this.#log.warn(`a status condition was not written: ${error?.message ?? ''}`);
-      },
+      onWrite: (result, error) => this.#statusWritten(result, error),
     });
+  }
+
+  #statusWritten(result: 'written' | 'conflict' | 'failed', error?: Error): void {
+    this.metrics.statusWrites.labels({ result }).inc();
+    if (result === 'failed') this.#log.warn(`a status condition was not written: ${error?.message ?? ''}`);
   }
 
   async #publishRoot(): Promise<void> {
@@ -318,11 +344,7 @@ export class ControlPlane {
 
   async #listen(): Promise<void> {
     const { bindAddress, xdsPort, httpPort, monitoringPort } = this.#config;
-    const server = new grpc.Server({
-      'grpc.max_receive_message_length': RECEIVE_LIMIT,
-      'grpc.keepalive_time_ms': 30_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-    });
+    const server = grpcServer();
     const ca = certificateService({
       authenticator: this.#authenticator,
       authority: () => this.#authority!,
@@ -340,18 +362,7 @@ export class ControlPlane {
     const xds = this.discovery.service();
     server.addService(ca.definition, ca.implementation);
     server.addService(xds.definition, xds.implementation);
-    const host = bindAddress.includes(':') ? `[${bindAddress}]` : bindAddress;
-    this.xdsPort = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${host}:${xdsPort}`, this.#serving, (error, port) =>
-        error === null
-          ? resolve(port)
-          : reject(
-              new Error(
-                `port ${xdsPort} of ${bindAddress} cannot be used: ${error.message}. Set XDS_PORT or stop the program that holds it.`,
-              ),
-            ),
-      );
-    });
+    this.xdsPort = await bindGrpc(server, bindAddress, xdsPort, this.#serving);
     this.#grpc = server;
     const fetch = (request: Request) =>
       answerDebug(request, {
@@ -369,16 +380,6 @@ export class ControlPlane {
       });
     this.#http = [serveHttp(bindAddress, httpPort, 'HTTP_PORT', fetch), serveHttp(bindAddress, monitoringPort, 'MONITORING_PORT', fetch)];
     this.httpPort = this.#http[0]!.port ?? 0;
-  }
-}
-
-function serveHttp(hostname: string, port: number, setting: string, fetch: (request: Request) => Response): Bun.Server<undefined> {
-  try {
-    return Bun.serve({ hostname, port, fetch });
-  } catch (error) {
-    throw new Error(
-      `port ${port} of ${hostname} cannot be used: ${(error as Error).message} Set ${setting} or stop the program that holds it.`,
-    );
   }
 }
 

@@ -210,6 +210,7 @@ export class XdsClient {
     nonce?: string;
     error?: string;
     node?: string | null;
+    metadata?: Record<string, string>;
   }): void {
     this.#call.write(
       toBinary(
@@ -221,7 +222,7 @@ export class XdsClient {
           initialResourceVersions: request.versions ?? {},
           responseNonce: request.nonce ?? '',
           ...(request.error !== undefined && { errorDetail: { code: 3, message: request.error } }),
-          ...(typeof request.node === 'string' && { node: { id: request.node, metadata: { NODE_NAME: 'node1' } } }),
+          ...(typeof request.node === 'string' && { node: { id: request.node, metadata: { NODE_NAME: 'node1', ...request.metadata } } }),
         }),
       ),
     );

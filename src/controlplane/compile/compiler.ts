@@ -32,30 +32,12 @@ import {
   workloadAliases,
 } from '../wire.ts';
 import type { NewResource } from '../xds/store.ts';
+import type { CompiledChanges, CompiledKind, CompiledKinds, MovedPod } from './kinds.ts';
+import { MeshView } from './mesh-view.ts';
 import { type CompileContext, compileService, namespaceInheritance, selectsPod, waypointInheritance } from './service.ts';
 import { NamespacedTable } from './table.ts';
 import { WaypointIndex } from './waypoints.ts';
-import { compilePod, compileSlice, localityOf, uidOfPod } from './workload.ts';
-
-/** The kinds that are compiled, with their types. */
-export interface CompiledKinds {
-  Namespace: Namespace;
-  Node: Node;
-  Pod: Pod;
-  Service: KubeService;
-  EndpointSlice: EndpointSlice;
-  AuthorizationPolicy: AuthorizationPolicy;
-  PeerAuthentication: PeerAuthentication;
-  Gateway: Gateway;
-  GatewayClass: GatewayClass;
-}
-export type CompiledKind = keyof CompiledKinds;
-
-/** What one `flush` changed, by resource name; undefined means gone. Unchanged content may be included. */
-export interface CompiledChanges {
-  readonly addresses: ReadonlyMap<string, NewResource | undefined>;
-  readonly authorizations: ReadonlyMap<string, NewResource | undefined>;
-}
+import { compilePod, compileSlice, isInMesh, localityOf, uidOfPod } from './workload.ts';
 
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
@@ -74,6 +56,7 @@ export class MeshCompiler {
   readonly #slices = new NamespacedTable<EndpointSlice>();
   readonly #policies = new NamespacedTable<AuthorizationPolicy>();
   readonly #peers = new NamespacedTable<PeerAuthentication>();
+  readonly view: MeshView;
   readonly #waypoints: WaypointIndex;
   /** Service key → what became of its wish for a waypoint; absent when it has none. */
   readonly #bindings = new Map<string, WaypointBinding>();
@@ -81,6 +64,7 @@ export class MeshCompiler {
   /** slice key → uids it produced. */
   readonly #sliceWorkloads = new Map<string, readonly string[]>();
 
+  #movedPods: MovedPod[] = [];
   readonly #dirtyPods = new Set<string>();
   readonly #dirtyServices = new Set<string>();
   readonly #dirtySlices = new Set<string>();
@@ -92,6 +76,7 @@ export class MeshCompiler {
   constructor(context: CompileContext, onError: (kind: CompiledKind, key: string, error: Error) => void = () => {}) {
     this.#context = context;
     this.#waypoints = new WaypointIndex(context.network);
+    this.view = new MeshView(context, this.#services, this.#pods, this.#bindings);
     this.#onError = onError;
   }
 
@@ -170,6 +155,7 @@ export class MeshCompiler {
   #podChanged(key: string, pod: Pod | undefined): void {
     const before = this.#pods.set(key, pod);
     this.#dirtyPods.add(key);
+    this.#noteMoved(before, pod);
     const from = before?.spec.nodeName;
     const to = pod?.spec.nodeName;
     if (from === to) return;
@@ -182,6 +168,13 @@ export class MeshCompiler {
       const keys = this.#podsByNode.get(to) ?? new Set();
       this.#podsByNode.set(to, keys.add(key));
     }
+  }
+
+  #noteMoved(before: Pod | undefined, after: Pod | undefined): void {
+    const [was, is] = [before, after].map((pod) => (pod !== undefined && isInMesh(pod) ? pod : undefined));
+    if (was !== undefined && is !== undefined && Bun.deepEquals(was.metadata.labels, is.metadata.labels)) return;
+    for (const pod of [was, is])
+      if (pod !== undefined) this.#movedPods.push({ namespace: pod.metadata.namespace ?? '', labels: pod.metadata.labels });
   }
 
   #serviceChanged(key: string, service: KubeService | undefined): void {
@@ -245,10 +238,13 @@ export class MeshCompiler {
     }
     this.#each(this.#dirtyPolicies, 'AuthorizationPolicy', (key) => this.#compilePolicy(key, authorizations));
     this.#each(this.#dirtyPeers, 'PeerAuthentication', (key) => this.#compilePeer(key, authorizations));
+    const services = new Set(this.#dirtyServices);
+    const movedPods = this.#movedPods;
+    this.#movedPods = [];
     this.#each(this.#dirtyServices, 'Service', (key) => this.#compileService(key, addresses));
     this.#each(this.#dirtySlices, 'EndpointSlice', (key) => this.#compileSlice(key, addresses));
     this.#each(this.#dirtyPods, 'Pod', (key) => this.#compilePod(key, addresses));
-    return { addresses, authorizations };
+    return { addresses, authorizations, services, movedPods };
   }
 
   /** An object that cannot be compiled keeps what it had before and does not stop the others. */

@@ -1,7 +1,8 @@
 /** Objects and comparisons that the compiler's tests share; a test file only so that the import rule leaves it alone. */
 import type { AuthorizationPolicy, PeerAuthentication, Pod, Service } from '../../platform/kubernetes/index.ts';
 import { ResourceStore } from '../xds/store.ts';
-import { type CompiledKind, type CompiledKinds, MeshCompiler } from './compiler.ts';
+import { MeshCompiler } from './compiler.ts';
+import type { CompiledKind, CompiledKinds } from './kinds.ts';
 
 export const CONTEXT = {
   clusterId: 'Kubernetes',

@@ -33,12 +33,15 @@ export interface PodSurroundings {
 export const uidOfPod = (pod: Pod, context: CompileContext): string =>
   podUid(context.clusterId, pod.metadata.namespace ?? '', pod.metadata.name ?? '');
 
+/** Whether a pod is a workload: it has an address and has not ended. */
+export const isInMesh = (pod: Pod): boolean =>
+  pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed' && addressesOf(pod).length > 0;
+
 /** A pod as WDS knows it (4.6); undefined while it has no address and once it has ended. */
 export function compilePod(pod: Pod, around: PodSurroundings, context: CompileContext): Workload | undefined {
   const { metadata, spec, status } = pod;
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;
+  if (!isInMesh(pod)) return undefined;
   const addresses = addressesOf(pod);
-  if (addresses.length === 0) return undefined;
   const labels = metadata.labels ?? {};
   const nativeTunnel = (labels[TUNNEL_LABEL] ?? '').split(',').some((item) => item.trim() === 'http');
   const isCaptured = metadata.annotations?.[REDIRECTION] === 'enabled';

@@ -16,7 +16,7 @@ export {
   type RoutedService,
   sourceText,
 } from './lookup.ts';
-export { type ConfigProblem, problemText, type SourcedProblem } from './problem.ts';
+export { acceptance, type ConfigProblem, problemText, type SourcedProblem } from './problem.ts';
 export { ISTIO_DEFAULT_RETRY } from './retry.ts';
 export { type IstioServicePlan, istioPlanOf } from './service-plan.ts';
 export { type CompiledVirtualService, compileVirtualService, type PortFragment } from './virtual-service.ts';

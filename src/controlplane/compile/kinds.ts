@@ -1,0 +1,41 @@
+import type {
+  AuthorizationPolicy,
+  EndpointSlice,
+  Gateway,
+  GatewayClass,
+  Service as KubeService,
+  Namespace,
+  Node,
+  PeerAuthentication,
+  Pod,
+} from '../../platform/kubernetes/index.ts';
+import type { NewResource } from '../xds/store.ts';
+
+/** The kinds that are compiled, with their types. */
+export interface CompiledKinds {
+  Namespace: Namespace;
+  Node: Node;
+  Pod: Pod;
+  Service: KubeService;
+  EndpointSlice: EndpointSlice;
+  AuthorizationPolicy: AuthorizationPolicy;
+  PeerAuthentication: PeerAuthentication;
+  Gateway: Gateway;
+  GatewayClass: GatewayClass;
+}
+export type CompiledKind = keyof CompiledKinds;
+
+/** What one `flush` changed, by resource name; undefined means gone. Unchanged content may be included. */
+export interface CompiledChanges {
+  readonly addresses: ReadonlyMap<string, NewResource | undefined>;
+  readonly authorizations: ReadonlyMap<string, NewResource | undefined>;
+  /** Services (`namespace/name`) that were compiled. */
+  readonly services: ReadonlySet<string>;
+  /** Pods that came, went, or have other labels, before and after. */
+  readonly movedPods: readonly MovedPod[];
+}
+
+export interface MovedPod {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>> | undefined;
+}
