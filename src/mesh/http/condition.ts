@@ -13,15 +13,15 @@ export class TextCondition {
   readonly #kind: StringCondition['kind'];
   readonly #value: string;
   readonly #ignoresCase: boolean;
-  readonly #regex: Regex | undefined;
+  /** Made when first needed: a table may have thousands, of which the indexes ask few. */
+  #regex: Regex | undefined = undefined;
+  #pattern: string | undefined = undefined;
 
   constructor({ kind, value, ignoreCase }: StringCondition) {
     this.#kind = kind;
     this.#ignoresCase = ignoreCase === true && kind !== 'regex';
     this.#value = this.#ignoresCase ? lowerAscii(value) : value;
-    const pattern = ignoreCase === true ? `(?i)${value}` : value;
-    const compiled = kind === 'regex' ? compileRegex(pattern) : undefined;
-    this.#regex = compiled?.ok ? compiled.value : undefined;
+    if (kind === 'regex') this.#pattern = ignoreCase === true ? `(?i)${value}` : value;
   }
 
   /** `undefined` stands for "not there" and matches nothing. */
@@ -36,9 +36,18 @@ export class TextCondition {
       case 'suffix':
         return text.endsWith(this.#value);
       case 'regex':
-        return this.#regex?.matches(text) ?? false;
+        return this.#matches(text);
       case 'present':
         return true;
     }
+  }
+
+  #matches(text: string): boolean {
+    if (this.#pattern !== undefined) {
+      const compiled = compileRegex(this.#pattern);
+      if (compiled.ok) this.#regex = compiled.value;
+      this.#pattern = undefined;
+    }
+    return this.#regex?.matches(text) ?? false;
   }
 }

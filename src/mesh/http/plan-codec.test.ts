@@ -89,6 +89,18 @@ test('a plan comes out as it went in', () => {
   expect(decodeServicePlan(encodeServicePlan(full))).toEqual({ ok: true, value: full });
 });
 
+test('a large plan is checked like a small one', () => {
+  const table = {
+    rules: Array.from({ length: 20_000 }, () => ({ match: {}, action: 0 })),
+    actions: [{ name: 'n'.repeat(1_000), backends: [] }],
+  };
+  const large: ServicePlan = { ...full, ports: [...full.ports, { port: 0, http: table }] };
+  expect(encodeServicePlan(large).length).toBeGreaterThan(256 * 1024);
+  expect(decodeServicePlan(encodeServicePlan(large))).toEqual({ ok: true, value: large });
+  table.actions[0]!.name = '';
+  expect(decodeServicePlan(encodeServicePlan(large))).toMatchObject({ error: expect.stringMatching('^/ports/1/http/actions/0/name: ') });
+});
+
 describe('what is wrong is refused with its place', () => {
   test.each<[string, unknown, string]>([
     ['no plan', [], '/: '],

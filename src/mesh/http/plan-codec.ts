@@ -1,4 +1,5 @@
 /** The route plan on its way from the control plane to the waypoint: JSON in UTF-8, checked strictly on arrival. */
+import { Compile } from 'typebox/compile';
 import { Check, Errors } from 'typebox/value';
 import { fail, ok, type Result } from '../result.ts';
 import type { HttpAction, HttpMatch, HttpTable, PathRewrite, ServicePlan, StringCondition, WeightedBackend } from './plan.ts';
@@ -90,8 +91,18 @@ const planProblem = (plan: ServicePlan): Problem => {
   return undefined;
 };
 
-const schemaProblem = (value: unknown): Problem => {
-  if (Check(servicePlanSchema, value)) return undefined;
+/** Octets from where on a plan is checked by generated code: it is thirty times faster, and takes 100 ms and 10 MB to make, which few waypoints need. */
+const LARGE_PLAN = 256 * 1024;
+let generated: { Check(value: unknown): boolean } | undefined;
+
+const passes = (value: unknown, isLarge: boolean): boolean => {
+  if (!isLarge) return Check(servicePlanSchema, value);
+  generated ??= Compile(servicePlanSchema);
+  return generated.Check(value);
+};
+
+const schemaProblem = (value: unknown, isLarge: boolean): Problem => {
+  if (passes(value, isLarge)) return undefined;
   const first = Errors(servicePlanSchema, value)[0];
   if (first === undefined) return '/: not a route plan';
   return `${first.instancePath || '/'}: ${first.keyword === 'boolean' ? 'no such field' : first.message}`;
@@ -106,7 +117,7 @@ export const decodeServicePlan = (bytes: Uint8Array): Result<ServicePlan, string
   } catch (error) {
     return fail(`/: not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const problem = schemaProblem(value);
+  const problem = schemaProblem(value, bytes.length >= LARGE_PLAN);
   if (problem !== undefined) return fail(problem);
   // The schema was just checked, and `isSame` holds that what it describes is a ServicePlan.
   const plan = value as ServicePlan;
