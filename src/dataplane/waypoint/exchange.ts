@@ -1,22 +1,34 @@
 /**
  * One request on its way through the waypoint: routed, perhaps answered here, else sent to an endpoint, perhaps more than once, and its response sent
- * back as it comes. Nothing is buffered but what a retry needs, within `LIMITS.REPLAY_BUFFER`; a slow reader holds back its writer through the windows.
+ * back as it comes. Nothing is buffered but what a retry needs (`ReplayBuffer`); a slow reader holds back its writer through the windows.
  */
 import {
   chooseBackend,
+  corsResponseEdit,
   type EndpointState,
   editHeaders,
   type HttpAction,
   isMirrored,
+  isRetriable,
+  makeHashCookie,
   type Retry,
+  type RouteMatch,
+  readSession,
+  redirectLocation,
+  requestHash,
+  retryDelay,
+  rewritePath,
+  type Session,
   type WeightedBackend,
+  writeSession,
 } from '../../mesh/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
+import { ExchangeRecord } from './exchange-record.ts';
+import { FILTERS, type FilterInput, hasFilters, type LocalAnswer } from './filters.ts';
 import { headerOf } from './header-fields.ts';
-import { LIMITS } from './limits.ts';
 import { localResponse } from './local-response.ts';
 import {
   type Downstream,
@@ -29,210 +41,249 @@ import {
   type UpstreamStream,
 } from './messages.ts';
 import { MirrorCopy } from './mirror-copy.ts';
+import { ReplayBuffer } from './replay-buffer.ts';
 import { newRequestId } from './request-id.ts';
-import type { ResponseFlag } from './response-flags.ts';
 import type { PortRoutes, Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
 
+/** For routes that say nothing of retries: only what no endpoint can have begun to work on. */
+const DEFAULT_RETRY: Retry = { attempts: 2, statuses: [], on: ['connect-failure', 'refused-stream'] };
+/** RFC 9110 section 9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+
 export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   readonly #context: RequestContext;
-  readonly #client: Client;
   readonly #downstream: Downstream;
   readonly #head: RequestHead;
-  readonly #startedAt = performance.now();
-  readonly #requestId: string;
-  #action: HttpAction | undefined;
-  #backend: WeightedBackend | undefined;
+  readonly #record: ExchangeRecord;
+  readonly #body = new ReplayBuffer();
+  #match: RouteMatch | undefined;
   #outgoing: OutgoingRequest | undefined;
-  #upstream: Upstream | undefined;
-  #endpoint: EndpointState | undefined;
   #stream: UpstreamStream | undefined;
-  #isReused = false;
   /** An attempt is under way and counted at its endpoint. */
   #isCounted = false;
+  #isReused = false;
   #attempts = 0;
   #tried: Set<EndpointState> | undefined;
+  #session: Session | undefined;
+  #setCookie: string | undefined;
   #mirrors: MirrorCopy[] | undefined;
-  /** The request's body so far, for an endpoint to come or a retry; undefined when it can not be sent again. */
-  #body: Uint8Array[] | undefined = [];
-  #bodySize = 0;
-  /** Octets of the client's window to be given back when the endpoint takes more. */
+  /** Octets of windows to be given back when the other side takes more. */
   #requestOwed = 0;
   #responseOwed = 0;
   #isRequestEnded: boolean;
   #requestTrailers: HeaderList = NO_TRAILERS;
   #isResponseStarted = false;
   #isDone = false;
-  #status = 0;
-  #grpcStatus = -1;
-  #flags = '';
-  #details = '';
-  #failure = '';
-  #requestBytes = 0;
-  #responseBytes = 0;
-  #upstreamTime = -1;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #attemptTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #idleTimeout: number;
   #hasMoved = false;
   dueAt: number;
 
   constructor(context: RequestContext, client: Client, downstream: Downstream, head: RequestHead) {
+    const now = performance.now();
     this.#context = context;
-    this.#client = client;
     this.#downstream = downstream;
     this.#head = head;
+    this.#record = new ExchangeRecord(head, client, now);
+    this.#record.requestId = headerOf(head.headers, 'x-request-id') ?? newRequestId();
     this.#isRequestEnded = head.contentLength === 0;
-    this.#requestId = headerOf(head.headers, 'x-request-id') ?? newRequestId();
-    this.dueAt = context.idleTimeout > 0 ? this.#startedAt + context.idleTimeout : Number.POSITIVE_INFINITY;
+    this.#idleTimeout = context.idleTimeout;
+    this.dueAt = this.#idleTimeout > 0 ? now + this.#idleTimeout : Number.POSITIVE_INFINITY;
   }
 
   /** Decides what becomes of the request. */
   begin(routes: PortRoutes): void {
     const context = this.#context;
+    const record = this.#record;
     context.active++;
     deadlines.add(this);
     if (context.active > context.maxActive) {
-      this.#answer(503, 'UO', 'overflow', 'too many requests');
+      this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'too many requests' });
       return;
     }
-    const action = routes.match(this.#head, this.#client.namespace);
-    if (action === undefined) {
-      this.#answer(404, 'NR', 'route_not_found', '');
+    const match = routes.match(this.#head, record.client.namespace);
+    if (match === undefined) {
+      this.#answer({ status: 404, flag: 'NR', details: 'route_not_found' });
       return;
     }
-    this.#action = action;
-    const timeout = action.timeouts?.request ?? 0;
-    if (timeout > 0) this.#timer = setTimeout(() => this.#timedOut('request_timeout'), timeout);
+    this.#match = match;
+    const { action } = match;
+    record.action = action;
+    const { timeouts } = action;
+    if (timeouts !== undefined) {
+      if (timeouts.request) this.#timer = setTimeout(() => this.#timedOut('response_timeout'), timeouts.request);
+      if (timeouts.idle !== undefined) this.#setIdleTimeout(timeouts.idle);
+    }
+    if (hasFilters(action)) this.#filter(action, 0);
+    else this.#forward(action);
+  }
+
+  #filter(action: HttpAction, from: number): void {
+    const { head, client } = this.#record;
+    const input: FilterInput = {
+      head,
+      client,
+      action,
+      path: this.#match!.path,
+      random: this.#context.random,
+      flag: (flag) => this.#record.flag(flag),
+    };
+    for (let i = from; i < FILTERS.length; i++) {
+      const verdict = FILTERS[i]!(input);
+      if (verdict === undefined) continue;
+      if (!(verdict instanceof Promise)) {
+        this.#answer(verdict);
+        return;
+      }
+      verdict.then(
+        (answer) => {
+          if (this.#isDone) return;
+          if (answer === undefined) this.#filter(action, i + 1);
+          else this.#answer(answer);
+        },
+        (error: Error) => {
+          this.#context.log.error('a filter failed', { error: error.message });
+          if (!this.#isDone) this.#answer({ status: 500, details: 'filter_failed' });
+        },
+      );
+      return;
+    }
     this.#forward(action);
   }
 
   #forward(action: HttpAction): void {
     const { random } = this.#context;
-    const backend = chooseBackend(action.backends, random);
-    if (backend === undefined) {
-      this.#answer(500, 'NC', 'no_backend', 'the route has no backend');
+    const record = this.#record;
+    const { session } = action;
+    if (session !== undefined) this.#session = readSession(session, this.#head.headers, Date.now());
+    const backend = sessionBackend(action.backends, this.#session) ?? chooseBackend(action.backends, random);
+    if (backend === undefined || backend.invalid !== undefined) {
+      this.#answer({ status: 500, flag: 'NC', details: 'cluster_not_found', body: backend?.invalid ?? 'the route has no backend' });
       return;
     }
-    if (backend.invalid !== undefined) {
-      this.#answer(500, 'NC', 'invalid_backend', backend.invalid);
+    record.backend = backend;
+    if (backend.redirect !== undefined) {
+      const location = redirectLocation(backend.redirect, this.#head, this.#match!.path, record.client.port);
+      this.#answer({ status: backend.redirect.status, details: 'redirect', headers: [['location', location]] });
       return;
     }
-    this.#backend = backend;
     this.#outgoing = this.#outgoingOf(action, backend);
-    for (const mirror of action.mirrors ?? []) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
-    for (const mirror of backend.mirrors ?? []) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
+    if (action.mirrors !== undefined) for (const mirror of action.mirrors) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
+    if (backend.mirrors !== undefined) for (const mirror of backend.mirrors) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
     this.#attempt();
   }
 
   #outgoingOf(action: HttpAction, backend: WeightedBackend): OutgoingRequest {
     const head = this.#head;
-    let { headers } = head;
-    if (headerOf(headers, 'x-request-id') === undefined) headers = [...headers, ['x-request-id', this.#requestId]];
+    let { headers, path, authority } = head;
+    if (headerOf(headers, 'x-request-id') === undefined) headers = [...headers, ['x-request-id', this.#record.requestId]];
     if (action.requestHeaders !== undefined) headers = editHeaders(headers, action.requestHeaders);
     if (backend.requestHeaders !== undefined) headers = editHeaders(headers, backend.requestHeaders);
-    return {
-      method: head.method,
-      path: head.path,
-      authority: head.authority,
-      scheme: head.scheme,
-      headers,
-      contentLength: head.contentLength,
-      upgrade: head.upgrade,
-      acceptsTrailers: head.acceptsTrailers,
-    };
+    for (const rewrite of [action.rewrite, backend.rewrite]) {
+      if (rewrite === undefined) continue;
+      if (rewrite.path !== undefined) path = rewritePath(path, rewrite.path, this.#match!.path);
+      if (rewrite.host !== undefined) authority = rewrite.host;
+    }
+    const { method, scheme, contentLength, upgrade, acceptsTrailers } = head;
+    return { method, path, authority, scheme, headers, contentLength, upgrade, acceptsTrailers };
   }
 
   #attempt(): void {
     const context = this.#context;
+    const record = this.#record;
+    const backend = record.backend!;
     const now = performance.now();
-    const backend = this.#backend!;
     const upstream = context.traffic.upstream(backend, now);
     if (upstream === undefined) {
-      this.#answer(503, 'NC', 'cluster_not_found', `${backend.service} has no port ${backend.port}`);
+      const what = backend.subset === undefined ? `port ${backend.port}` : `port ${backend.port} with subset ${backend.subset}`;
+      this.#answer({ status: 503, flag: 'NC', details: 'cluster_not_found', body: `${backend.service} has no ${what}` });
       return;
     }
-    this.#upstream = upstream;
-    const limits = upstream.policy?.connectionPool;
-    if (limits?.maxRequests !== undefined && upstream.active >= limits.maxRequests) {
-      this.#answer(503, 'UO', 'overflow', 'the limit of requests of the destination is reached');
+    record.upstream = upstream;
+    const pool = upstream.policy?.connectionPool;
+    if (
+      (pool?.maxRequests !== undefined && upstream.active >= pool.maxRequests) ||
+      (this.#attempts > 0 && pool?.maxRetries !== undefined && upstream.retries >= pool.maxRetries)
+    ) {
+      this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'upstream overflow' });
       return;
     }
-    const endpoint = upstream.cluster.pick({ random: context.random, now, ...(this.#tried === undefined ? {} : { exclude: this.#tried }) });
+    const endpoint = this.#pick(upstream, now);
     if (endpoint === undefined) {
-      this.#answer(503, 'UH', 'no_healthy_upstream', 'no healthy upstream');
+      this.#answer({ status: 503, flag: 'UH', details: 'no_healthy_upstream', body: 'no healthy upstream' });
       return;
     }
+    record.endpoint = endpoint;
     this.#attempts++;
-    this.#endpoint = endpoint;
     this.#isCounted = true;
     endpoint.active++;
     upstream.active++;
-    const action = this.#action!;
-    const perTry = action.retry?.perTryTimeout ?? action.timeouts?.perTry ?? 0;
-    if (perTry > 0) this.#attemptTimer = setTimeout(() => this.#attemptTimedOut(), perTry);
+    if (this.#attempts > 1) upstream.retries++;
+    const { action } = this.#match!;
+    const perTry = action.retry?.perTryTimeout || action.timeouts?.perTry;
+    if (perTry) this.#attemptTimer = setTimeout(() => this.#attemptTimedOut(), perTry);
     let started: ReturnType<typeof context.pool.start>;
     try {
-      started = context.pool.start(
-        { endpoint, service: upstream.service, policy: upstream.policy },
-        this.#speaksHttp2(upstream),
-        this.#outgoing!,
-        this,
-      );
+      const to = { endpoint, service: upstream.service, policy: upstream.policy };
+      started = context.pool.start(to, this.#speaksHttp2(upstream), this.#outgoing!, this);
     } catch (error) {
-      // A header that a route set and no server would take.
-      this.#answer(500, 'NC', 'bad_request_head', (error as Error).message);
+      // A field that a route sets and no server would take.
+      this.#answer({ status: 500, flag: 'UPE', details: 'invalid_request_head', body: (error as Error).message });
       return;
     }
     // It may have failed already.
     if (!this.#isCounted) return;
-    this.#stream = started.stream;
+    const { stream } = started;
+    this.#stream = stream;
     this.#isReused = started.isReused;
-    this.#sendBody();
-  }
-
-  /** What came before there was an endpoint. */
-  #sendBody(): void {
-    const stream = this.#stream!;
-    const body = this.#body;
-    if (body !== undefined) for (const part of body) stream.sendRequestBody(part);
+    for (const part of this.#body.parts) stream.sendRequestBody(part);
     if (this.#isRequestEnded) stream.finishRequest(this.#requestTrailers);
     if (!stream.isRequestBackedUp) this.onRequestDrained();
   }
 
-  #speaksHttp2(upstream: Upstream): boolean {
-    if (this.#head.upgrade !== '') return false;
-    const pool = upstream.policy?.connectionPool;
-    if (pool?.useClientProtocol) return this.#downstream.version === 'HTTP/2';
-    if (pool?.h2Upgrade) return true;
-    switch (upstream.protocol) {
-      case 'HTTP2':
-      case 'GRPC':
-        return true;
-      case 'UNKNOWN':
-        return this.#downstream.version === 'HTTP/2';
-      default:
-        // gRPC cannot be carried by HTTP/1.1; a server that is called with it understands HTTP/2.
-        return this.#downstream.version === 'HTTP/2' && this.#isGrpc;
+  #pick(upstream: Upstream, now: number): EndpointState | undefined {
+    const { random } = this.#context;
+    const session = this.#session;
+    const exclude = this.#tried;
+    if (session !== undefined && exclude === undefined) {
+      const kept = upstream.cluster.find(session.endpoint, now);
+      if (kept !== undefined) return kept;
     }
+    const balancer = upstream.policy?.loadBalancer;
+    const source = balancer !== undefined && 'hash' in balancer ? balancer.hash : undefined;
+    if (source === undefined) return upstream.cluster.pick({ random, now, exclude });
+    let hash = requestHash(source, this.#head, this.#record.client.ip);
+    if (hash === undefined) {
+      const made = makeHashCookie(source, this.#record.requestId);
+      hash = made?.hash;
+      this.#setCookie = made?.setCookie;
+    }
+    return upstream.cluster.pick({ random, now, exclude, hash });
   }
 
-  get #isGrpc(): boolean {
-    return headerOf(this.#head.headers, 'content-type')?.startsWith('application/grpc') === true;
+  #speaksHttp2(upstream: Upstream): boolean {
+    if (this.#head.upgrade !== '') return false;
+    const isHttp2 = this.#downstream.version === 'HTTP/2';
+    const pool = upstream.policy?.connectionPool;
+    if (pool?.useClientProtocol) return isHttp2;
+    if (pool?.h2Upgrade) return true;
+    const { protocol } = upstream;
+    if (protocol === 'HTTP2' || protocol === 'GRPC') return true;
+    // gRPC cannot be carried by HTTP/1.1; a server that is called with it understands HTTP/2.
+    return isHttp2 && (protocol === 'UNKNOWN' || this.#record.isGrpc);
   }
 
   // The client.
 
   onRequestBody(chunk: Uint8Array): void {
     this.#hasMoved = true;
-    const length = chunk.length;
-    this.#requestBytes += length;
+    const { length } = chunk;
     const stream = this.#stream;
-    if (this.#body !== undefined) {
-      this.#bodySize += length;
-      if (stream !== undefined && this.#bodySize > LIMITS.REPLAY_BUFFER) this.#body = undefined;
-      else this.#body.push(chunk.slice());
-    }
+    this.#record.requestBytes += length;
+    this.#body.add(chunk, stream !== undefined);
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.sendBody(chunk);
     if (stream === undefined) {
       this.#requestOwed += length;
@@ -244,7 +295,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   }
 
   onRequestEnd(trailers: HeaderList): void {
-    if (this.#isRequestEnded && this.#status !== 101) return;
+    if (this.#isRequestEnded) return;
     this.#hasMoved = true;
     this.#isRequestEnded = true;
     this.#requestTrailers = trailers;
@@ -254,16 +305,16 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
 
   onResponseDrained(): void {
     const owed = this.#responseOwed;
-    if (owed === 0) return;
     this.#responseOwed = 0;
-    this.#stream?.responseConsumed(owed);
+    if (owed > 0) this.#stream?.responseConsumed(owed);
   }
 
   onClientGone(detail: string): void {
     if (this.#isDone) return;
-    this.#flags = 'DC';
-    this.#details = 'downstream_remote_disconnect';
-    this.#failure = detail;
+    const record = this.#record;
+    record.flag('DC');
+    record.details = 'downstream_remote_disconnect';
+    record.failure = detail;
     this.#stream?.cancel();
     this.#finish();
   }
@@ -271,6 +322,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   // The endpoint.
 
   onInterimResponse(status: number, headers: HeaderList): void {
+    this.#hasMoved = true;
     if (!this.#isDone) this.#downstream.sendInterim(status, headers);
   }
 
@@ -278,177 +330,206 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (this.#isDone) return;
     this.#hasMoved = true;
     const now = performance.now();
-    const { status } = head;
-    const upstream = this.#upstream!;
-    const endpoint = this.#endpoint!;
-    upstream.cluster.report(endpoint, status, now);
-    if (this.#mayRetry() && retriesStatus(this.#action!.retry, head)) {
+    const record = this.#record;
+    const { status, headers } = head;
+    record.upstream!.cluster.report(record.endpoint!, status, now);
+    const grpcStatus = head.contentLength === 0 && record.isGrpc ? grpcStatusOf(headers) : undefined;
+    if (this.#mayRetry() && isRetriable(this.#retryPolicy, { status, ...(grpcStatus === undefined ? {} : { grpcStatus }) })) {
       this.#stream?.cancel();
       this.#retry();
       return;
     }
-    this.#body = undefined;
+    this.#body.drop();
     this.#isResponseStarted = true;
-    this.#upstreamTime = now - this.#startedAt;
-    this.#status = status;
-    this.#details = 'via_upstream';
+    record.upstreamTime = now - record.startedAt;
+    record.status = status;
+    record.details = 'via_upstream';
+    if (grpcStatus !== undefined) record.grpcStatus = grpcStatus;
+    // From here on both sides say what they like until they end.
     if (status === 101) this.#isRequestEnded = false;
-    if (head.contentLength === 0) this.#grpcStatusOf(head.headers);
     this.#downstream.sendResponse(this.#edited(head));
   }
 
   onResponseBody(chunk: Uint8Array): void {
     if (this.#isDone) return;
     this.#hasMoved = true;
-    this.#responseBytes += chunk.length;
+    this.#record.responseBytes += chunk.length;
     const downstream = this.#downstream;
     downstream.sendResponseBody(chunk);
     if (downstream.isResponseBackedUp) this.#responseOwed += chunk.length;
-    else this.#stream!.responseConsumed(chunk.length);
+    else this.#stream?.responseConsumed(chunk.length);
   }
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#isDone) return;
-    if (trailers.length > 0) this.#grpcStatusOf(trailers);
+    if (trailers.length > 0) this.#record.grpcStatus = grpcStatusOf(trailers) ?? this.#record.grpcStatus;
     this.#downstream.finishResponse(trailers);
     this.#finish();
   }
 
   onRequestDrained(): void {
     const owed = this.#requestOwed;
-    if (owed === 0) return;
     this.#requestOwed = 0;
-    this.#downstream.requestConsumed(owed);
+    if (owed > 0) this.#downstream.requestConsumed(owed);
   }
 
-  onUpstreamFailed(failure: UpstreamFailure): void {
+  onUpstreamFailed({ kind, detail, isUnprocessed }: UpstreamFailure): void {
     if (this.#isDone) return;
-    this.#failure = failure.detail;
-    const { kind } = failure;
-    this.#upstream!.cluster.report(this.#endpoint!, kind === 'connect' ? 'connect-failure' : 'reset', performance.now());
+    const record = this.#record;
+    record.failure = detail;
+    record.upstream!.cluster.report(record.endpoint!, kind === 'connect' ? 'connect-failure' : 'reset', performance.now());
     if (this.#isResponseStarted) {
-      this.#flags = kind === 'protocol' ? 'UPE' : 'UC';
-      this.#details = 'upstream_reset_after_response_started';
+      record.flag(kind === 'protocol' ? 'UPE' : 'UC');
+      record.details = 'upstream_reset_after_response_started';
       this.#downstream.abortResponse();
       this.#finish();
       return;
     }
-    if (this.#mayRetry() && retriesFailure(this.#action!.retry, failure, this.#isReused, this.#head.method)) {
-      this.#retry();
-      return;
+    if (this.#mayRetry() && kind !== 'protocol') {
+      // The endpoint may close an idle connection in the moment it is used again.
+      const isRace = this.#isReused && kind === 'reset' && IDEMPOTENT.has(this.#head.method);
+      const failure =
+        kind === 'connect' ? 'connect-failure' : kind === 'refused' ? 'refused-stream' : isUnprocessed ? 'reset-before-request' : 'reset';
+      if (isRace || isRetriable(this.#retryPolicy, { failure })) {
+        this.#retry();
+        return;
+      }
     }
-    const isRetried = this.#attempts > 1;
-    if (kind === 'protocol') this.#answer(502, 'UPE', 'upstream_protocol_error', 'upstream protocol error');
+    if (this.#attempts > 1) record.flag('URX');
+    if (kind === 'protocol')
+      this.#answer({ status: 502, flag: 'UPE', details: 'upstream_protocol_error', body: 'upstream protocol error' });
     else {
-      const flag: ResponseFlag = kind === 'connect' ? 'UF' : kind === 'refused' ? 'UR' : 'UC';
-      const text = kind === 'connect' ? 'upstream connect error' : 'upstream connection terminated before response';
-      this.#answer(503, flag, 'upstream_reset_before_response_started', text, isRetried ? 'URX' : undefined);
+      const flag = kind === 'connect' ? 'UF' : kind === 'refused' ? 'UR' : 'UC';
+      const body = kind === 'connect' ? 'upstream connect error' : 'upstream connection ended before a response';
+      this.#answer({ status: 503, flag, details: 'upstream_reset_before_response_started', body });
     }
   }
 
   // Time.
 
   onDeadline(now: number): void {
-    if (this.#hasMoved) {
-      this.#hasMoved = false;
-      this.dueAt = now + this.#context.idleTimeout;
+    if (!this.#hasMoved) {
+      this.#cut({ status: 504, flag: 'SI', details: 'stream_idle_timeout', body: 'stream timeout' });
       return;
     }
-    this.#end('SI', 'stream_idle_timeout', 'nothing moved for the idle timeout');
+    this.#hasMoved = false;
+    this.dueAt = now + this.#idleTimeout;
+  }
+
+  #setIdleTimeout(timeout: number): void {
+    this.#idleTimeout = timeout;
+    this.dueAt = timeout > 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
   }
 
   #timedOut(details: string): void {
-    if (!this.#isDone) this.#end('UT', details, 'upstream request timeout');
+    if (!this.#isDone) this.#cut({ status: 504, flag: 'UT', details, body: 'upstream request timeout' });
   }
 
   #attemptTimedOut(): void {
     if (this.#isDone) return;
-    this.#upstream?.cluster.report(this.#endpoint!, 'timeout', performance.now());
-    if (!this.#isResponseStarted && this.#mayRetry() && retriesTimeout(this.#action!.retry)) {
+    const record = this.#record;
+    record.upstream?.cluster.report(record.endpoint!, 'timeout', performance.now());
+    if (!this.#isResponseStarted && this.#mayRetry() && isRetriable(this.#retryPolicy, { failure: 'timeout' })) {
       this.#stream?.cancel();
       this.#retry();
-    } else this.#end('UT', 'upstream_per_try_timeout', 'upstream request timeout');
+    } else this.#timedOut('upstream_per_try_timeout');
   }
 
-  /** Ends an exchange that takes too long. */
-  #end(flag: ResponseFlag, details: string, text: string): void {
+  /** Ends an exchange that takes too long: with an answer while there is none yet. */
+  #cut(answer: LocalAnswer): void {
     this.#stream?.cancel();
     if (!this.#isResponseStarted) {
-      this.#answer(504, flag, details, text);
+      this.#answer(answer);
       return;
     }
-    this.#flags = flag;
-    this.#details = details;
+    if (answer.flag !== undefined) this.#record.flag(answer.flag);
+    this.#record.details = answer.details;
     this.#downstream.abortResponse();
     this.#finish();
   }
 
   // Retries.
 
+  get #retryPolicy(): Retry {
+    return this.#match?.action.retry ?? DEFAULT_RETRY;
+  }
+
   #mayRetry(): boolean {
-    return this.#body !== undefined && !this.#isResponseStarted && this.#attempts <= (this.#action?.retry?.attempts ?? DEFAULT_RETRIES);
+    return this.#body.isComplete && !this.#isResponseStarted && this.#attempts <= this.#retryPolicy.attempts;
   }
 
   #retry(): void {
+    const { endpoint } = this.#record;
     this.#leaveEndpoint();
     this.#tried ??= new Set();
-    if (this.#endpoint !== undefined) this.#tried.add(this.#endpoint);
-    const base = this.#action!.retry?.backoff ?? LIMITS.RETRY_BACKOFF;
-    // The first retry of a connection that was closed just now, or refused, need not wait.
-    const most = Math.min(base * 2 ** (this.#attempts - 1), Math.max(base, LIMITS.RETRY_BACKOFF_MOST));
-    this.#retryTimer = setTimeout(() => this.#attempt(), this.#attempts === 1 && this.#isReused ? 0 : this.#context.random() * most);
+    if (endpoint !== undefined) this.#tried.add(endpoint);
+    // A connection that was closed just now says nothing about the endpoint: no need to wait.
+    const delay = this.#attempts === 1 && this.#isReused ? 0 : retryDelay(this.#retryPolicy, this.#attempts, this.#context.random);
+    this.#retryTimer = setTimeout(() => this.#attempt(), delay);
   }
 
-  // The end.
+  // Answers.
 
-  #mirror(backend: WeightedBackend | { service: string; port: number; subset?: string }): void {
+  #mirror(backend: Parameters<typeof MirrorCopy.start>[1]): void {
     const mirror = MirrorCopy.start(this.#context, backend, this.#outgoing!, (upstream) => this.#speaksHttp2(upstream));
     if (mirror === undefined) return;
-    this.#mirrors ??= [];
-    this.#mirrors.push(mirror);
-    if (this.#isRequestEnded) mirror.finish(NO_TRAILERS);
+    // What came while a filter took its time.
+    for (const part of this.#body.parts) mirror.sendBody(part);
+    if (this.#isRequestEnded) mirror.finish(this.#requestTrailers);
+    else {
+      this.#mirrors ??= [];
+      this.#mirrors.push(mirror);
+    }
   }
 
   #edited(head: ResponseHead): ResponseHead {
-    const rule = this.#action?.responseHeaders;
-    const own = this.#backend?.responseHeaders;
-    if (rule === undefined && own === undefined) return head;
+    const record = this.#record;
+    const action = record.action;
     let { headers } = head;
-    if (own !== undefined) headers = editHeaders(headers, own);
-    if (rule !== undefined) headers = editHeaders(headers, rule);
-    return { ...head, headers };
-  }
-
-  #grpcStatusOf(headers: HeaderList): void {
-    const text = headerOf(headers, 'grpc-status');
-    if (text !== undefined && /^\d{1,2}$/.test(text)) this.#grpcStatus = Number(text);
+    if (record.backend?.responseHeaders !== undefined) headers = editHeaders(headers, record.backend.responseHeaders);
+    if (action?.responseHeaders !== undefined) headers = editHeaders(headers, action.responseHeaders);
+    if (action?.cors !== undefined) {
+      const edit = corsResponseEdit(action.cors, this.#head, headers);
+      if (edit !== undefined) headers = editHeaders(headers, edit);
+    }
+    if (action?.session !== undefined && record.endpoint !== undefined && record.backend !== undefined) {
+      const field = writeSession(action.session, record.backend, record.endpoint.key, this.#session, Date.now());
+      if (field !== undefined) headers = [...headers, field];
+    }
+    if (this.#setCookie !== undefined) headers = [...headers, ['set-cookie', this.#setCookie]];
+    return headers === head.headers ? head : { ...head, headers };
   }
 
   /** An answer of the waypoint itself. */
-  #answer(status: number, flag: ResponseFlag, details: string, text: string, second?: ResponseFlag): void {
-    this.#flags = second === undefined ? flag : `${flag},${second}`;
-    this.#details = details;
-    this.#status = status;
-    if (this.#failure === '' && status >= 500) this.#failure = text;
-    const { head, body, grpcStatus } = localResponse(status, text, this.#isGrpc);
-    this.#grpcStatus = grpcStatus;
+  #answer({ status, flag, details, body: text = '', headers = [], grpcStatus }: LocalAnswer): void {
+    const record = this.#record;
+    if (flag !== undefined) record.flag(flag);
+    record.details = details;
+    record.status = status;
+    if (record.failure === '' && status >= 500) record.failure = text;
+    const { head, body, grpcStatus: sent } = localResponse(status, text, record.isGrpc, headers, grpcStatus);
+    record.grpcStatus = sent;
     this.#isResponseStarted = true;
     this.#downstream.sendResponse(this.#edited(head));
     if (body !== undefined && this.#head.method !== 'HEAD') {
-      this.#responseBytes = body.length;
+      record.responseBytes = body.length;
       this.#downstream.sendResponseBody(body);
     }
     this.#downstream.finishResponse(NO_TRAILERS);
     this.#finish();
   }
 
+  // The end.
+
   #leaveEndpoint(): void {
     clearTimeout(this.#attemptTimer);
     this.#stream = undefined;
     if (!this.#isCounted) return;
     this.#isCounted = false;
-    this.#endpoint!.active--;
-    this.#upstream!.active--;
+    const { endpoint, upstream } = this.#record;
+    endpoint!.active--;
+    upstream!.active--;
+    if (this.#attempts > 1) upstream!.retries--;
   }
 
   #finish(): void {
@@ -457,86 +538,23 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     deadlines.delete(this);
     clearTimeout(this.#timer);
     clearTimeout(this.#retryTimer);
-    const endpoint = this.#endpoint;
     this.#leaveEndpoint();
-    this.#body = undefined;
-    const context = this.#context;
-    context.active--;
-    const duration = performance.now() - this.#startedAt;
-    const client = this.#client;
-    const service = this.#upstream?.service ?? client.service;
-    context.metrics.record(
-      { source: client.workload, sourcePrincipal: client.principal, destination: endpoint?.workload, service },
-      {
-        protocol: this.#isGrpc ? 'grpc' : 'http',
-        status: this.#status,
-        grpcStatus: this.#grpcStatus,
-        flags: this.#flags,
-        duration,
-        requestBytes: this.#requestBytes,
-        responseBytes: this.#responseBytes,
-      },
-    );
-    if (context.access.isEnabled) this.#log(duration, endpoint);
-  }
-
-  #log(duration: number, endpoint: EndpointState | undefined): void {
-    const head = this.#head;
-    const { headers } = head;
-    const client = this.#client;
-    const backend = this.#backend;
-    this.#context.access.write({
-      start: performance.timeOrigin + this.#startedAt,
-      method: head.method,
-      path: head.path,
-      protocol: head.version,
-      status: this.#status,
-      flags: this.#flags,
-      details: this.#details,
-      failure: this.#failure,
-      bytesReceived: this.#requestBytes,
-      bytesSent: this.#responseBytes,
-      duration,
-      upstreamTime: this.#upstreamTime,
-      forwardedFor: headerOf(headers, 'x-forwarded-for') ?? '',
-      userAgent: headerOf(headers, 'user-agent') ?? '',
-      requestId: this.#requestId,
-      authority: head.authority,
-      upstreamHost: endpoint === undefined ? '' : `${endpoint.workload.addresses[0] ?? endpoint.workload.hostname}:${endpoint.targetPort}`,
-      upstreamCluster:
-        backend === undefined
-          ? ''
-          : `inbound-vip|${backend.port}|http${backend.subset ? `/${backend.subset}` : ''}|${backend.service.slice(backend.service.indexOf('/') + 1)}`,
-      downstreamLocal: client.target,
-      downstreamRemote: client.address,
-      downstreamPrincipal: client.principal,
-      routeName: this.#action?.name ?? '',
-      traceId: '',
-    });
+    this.#body.drop();
+    this.#context.active--;
+    const record = this.#record;
+    record.publish(this.#context, performance.now() - record.startedAt);
   }
 }
 
-/** Without a retry policy: only what no endpoint can have seen. */
-const DEFAULT_RETRIES = 2;
-/** RFC 9110 section 9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+const grpcStatusOf = (headers: HeaderList): number | undefined => {
+  const text = headerOf(headers, 'grpc-status');
+  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined;
+};
 
-function retriesStatus(retry: Retry | undefined, head: ResponseHead): boolean {
-  if (retry === undefined) return false;
-  const { status } = head;
-  if (retry.statuses.includes(status)) return true;
-  if (status >= 500 && retry.on.includes('5xx')) return true;
-  if ((status === 502 || status === 503 || status === 504) && retry.on.includes('gateway-error')) return true;
-  return status === 409 && retry.on.includes('retriable-4xx');
-}
-
-function retriesFailure(retry: Retry | undefined, failure: UpstreamFailure, isReused: boolean, method: string): boolean {
-  if (failure.isUnprocessed) return retry === undefined || retry.on.length > 0 || retry.statuses.length > 0;
-  // The endpoint may close an idle connection in the moment it is used again.
-  if (isReused && failure.kind === 'reset' && IDEMPOTENT.has(method)) return true;
-  if (retry === undefined || failure.kind === 'protocol') return false;
-  return retry.on.includes('reset') || retry.on.includes('5xx') || retry.on.includes('gateway-error');
-}
-
-const retriesTimeout = (retry: Retry | undefined): boolean =>
-  retry !== undefined && (retry.on.includes('5xx') || retry.on.includes('gateway-error') || retry.statuses.includes(504));
+/** The backend a session began with, while the route still has it. */
+const sessionBackend = (backends: readonly WeightedBackend[], session: Session | undefined): WeightedBackend | undefined =>
+  session &&
+  backends.find(
+    ({ service, port, subset, weight }) =>
+      weight > 0 && service === session.backend.service && port === session.backend.port && subset === session.backend.subset,
+  );

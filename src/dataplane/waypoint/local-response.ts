@@ -32,9 +32,10 @@ export interface LocalResponse {
 
 const encoder = new TextEncoder();
 
-export function localResponse(status: number, text: string, isGrpc: boolean, extra: HeaderList = []): LocalResponse {
-  if (isGrpc && status >= 400) {
-    const grpcStatus = grpcStatusOf(status);
+/** `chosen`: the gRPC status, where it does not follow from `status`. */
+export function localResponse(status: number, text: string, isGrpc: boolean, extra: HeaderList, chosen?: number): LocalResponse {
+  if (chosen !== undefined || (isGrpc && status >= 400)) {
+    const grpcStatus = chosen ?? grpcStatusOf(status);
     const headers: HeaderList = [
       ['content-type', 'application/grpc'],
       ['grpc-status', String(grpcStatus)],

@@ -6,6 +6,7 @@ import type { Channel, ChannelEvents } from './channel.ts';
 import type { Client } from './client.ts';
 import type { ChannelUser, Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
+import { addressOf, clusterName } from './exchange-record.ts';
 import { LIMITS } from './limits.ts';
 import type { ResponseFlag } from './response-flags.ts';
 import type { Session } from './session.ts';
@@ -226,9 +227,8 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
       userAgent: '',
       requestId: '',
       authority: '',
-      upstreamHost: endpoint === undefined ? '' : `${endpoint.workload.addresses[0] ?? endpoint.workload.hostname}:${endpoint.targetPort}`,
-      upstreamCluster:
-        backend === undefined ? '' : `inbound-vip|${backend.port}|tcp|${backend.service.slice(backend.service.indexOf('/') + 1)}`,
+      upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
+      upstreamCluster: backend === undefined ? '' : clusterName(backend, 'tcp'),
       downstreamLocal: client.target,
       downstreamRemote: client.address,
       downstreamPrincipal: client.principal,

@@ -5,10 +5,10 @@ import {
   type BackendPolicy,
   Cluster,
   compileHttpTable,
-  type HttpAction,
   type MeshRegistry,
   type PortPlan,
   type RequestView,
+  type RouteMatch,
   type RouteTable,
   type Service,
   type ServicePlan,
@@ -28,6 +28,7 @@ export class Upstream {
   protocol: AppProtocol = 'UNKNOWN';
   /** Requests under way, for the limits of the connection pool. */
   active = 0;
+  retries = 0;
   version = -1;
 
   constructor(backend: Backend, service: Service, policy: BackendPolicy | undefined, cluster: Cluster) {
@@ -44,20 +45,20 @@ export class PortRoutes {
   readonly #consumers = new Map<string, RouteTable>();
   readonly plan: PortPlan | undefined;
   /** Where requests go that no rule speaks of. */
-  readonly #self: HttpAction;
+  readonly #self: RouteMatch;
 
   constructor(plan: PortPlan | undefined, self: Backend) {
     this.plan = plan;
     this.#table = plan?.http && compileHttpTable(plan.http);
     for (const { namespace, http } of plan?.consumers ?? []) this.#consumers.set(namespace, compileHttpTable(http));
-    this.#self = { name: 'default', backends: [{ ...self, weight: 1 }] };
+    this.#self = { action: { name: 'default', backends: [{ ...self, weight: 1 }] }, rule: -1, path: undefined };
   }
 
   /** Undefined: no rule takes the request. */
-  match(request: RequestView, sourceNamespace: string | undefined): HttpAction | undefined {
+  match(request: RequestView, sourceNamespace: string | undefined): RouteMatch | undefined {
     const table =
       (sourceNamespace !== undefined && this.#consumers.size > 0 ? this.#consumers.get(sourceNamespace) : undefined) ?? this.#table;
-    return table === undefined ? this.#self : table.match(request, sourceNamespace)?.action;
+    return table === undefined ? this.#self : table.match(request, sourceNamespace);
   }
 }
 

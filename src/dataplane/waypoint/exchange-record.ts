@@ -1,0 +1,99 @@
+/** What is known of an exchange when it is over, for metrics and log. */
+import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/index.ts';
+import type { Client } from './client.ts';
+import type { RequestContext } from './context.ts';
+import { headerOf } from './header-fields.ts';
+import type { RequestHead } from './messages.ts';
+import type { ResponseFlag } from './response-flags.ts';
+import type { Upstream } from './traffic.ts';
+
+export class ExchangeRecord {
+  readonly head: RequestHead;
+  readonly client: Client;
+  readonly startedAt: number;
+  readonly isGrpc: boolean;
+  requestId = '';
+  traceId = '';
+  action: HttpAction | undefined;
+  backend: WeightedBackend | undefined;
+  upstream: Upstream | undefined;
+  endpoint: EndpointState | undefined;
+  status = 0;
+  grpcStatus = -1;
+  details = '';
+  failure = '';
+  requestBytes = 0;
+  responseBytes = 0;
+  /** When the response began, after the start; -1: it did not. */
+  upstreamTime = -1;
+  #flags = '';
+
+  constructor(head: RequestHead, client: Client, startedAt: number) {
+    this.head = head;
+    this.client = client;
+    this.startedAt = startedAt;
+    this.isGrpc = headerOf(head.headers, 'content-type')?.startsWith('application/grpc') === true;
+  }
+
+  flag(flag: ResponseFlag): void {
+    this.#flags = this.#flags === '' ? flag : `${this.#flags},${flag}`;
+  }
+
+  get flags(): string {
+    return this.#flags;
+  }
+
+  publish(context: RequestContext, duration: number): void {
+    const { client, endpoint } = this;
+    const service = this.upstream?.service ?? client.service;
+    context.metrics.record(
+      { source: client.workload, sourcePrincipal: client.principal, destination: endpoint?.workload, service },
+      {
+        protocol: this.isGrpc ? 'grpc' : 'http',
+        status: this.status,
+        grpcStatus: this.grpcStatus,
+        flags: this.#flags,
+        duration,
+        requestBytes: this.requestBytes,
+        responseBytes: this.responseBytes,
+      },
+    );
+    if (context.access.isEnabled) this.#log(context, duration);
+  }
+
+  #log(context: RequestContext, duration: number): void {
+    const { head, client, endpoint, backend } = this;
+    const { headers } = head;
+    context.access.write({
+      start: performance.timeOrigin + this.startedAt,
+      method: head.method,
+      path: head.path,
+      protocol: head.version,
+      status: this.status,
+      flags: this.#flags,
+      details: this.details,
+      failure: this.failure,
+      bytesReceived: this.requestBytes,
+      bytesSent: this.responseBytes,
+      duration,
+      upstreamTime: this.upstreamTime,
+      forwardedFor: headerOf(headers, 'x-forwarded-for') ?? '',
+      userAgent: headerOf(headers, 'user-agent') ?? '',
+      requestId: this.requestId,
+      authority: head.authority,
+      upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
+      upstreamCluster: backend === undefined ? '' : clusterName(backend, 'http'),
+      downstreamLocal: client.target,
+      downstreamRemote: client.address,
+      downstreamPrincipal: client.principal,
+      routeName: this.action?.name ?? '',
+      traceId: this.traceId,
+    });
+  }
+}
+
+export const addressOf = ({ workload, targetPort }: EndpointState): string => `${workload.addresses[0] ?? workload.hostname}:${targetPort}`;
+
+/** The name an Istio waypoint gives the destination. */
+export const clusterName = ({ service, port, subset }: WeightedBackend | Upstream['backend'], kind: 'http' | 'tcp'): string =>
+  `inbound-vip|${port}|${kind}${subset === undefined ? '' : `/${subset}`}|${service.slice(service.indexOf('/') + 1)}`;
