@@ -10,8 +10,6 @@ export interface PathNode<T> {
   prefix: T | undefined;
 }
 
-export type PathSlot = keyof PathNode<unknown>;
-
 class Node<T> implements PathNode<T> {
   label: string;
   exact: T | undefined = undefined;

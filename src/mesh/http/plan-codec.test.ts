@@ -98,7 +98,8 @@ test('a large plan is checked like a small one', () => {
   expect(encodeServicePlan(large).length).toBeGreaterThan(256 * 1024);
   expect(decodeServicePlan(encodeServicePlan(large))).toEqual({ ok: true, value: large });
   table.actions[0]!.name = '';
-  expect(decodeServicePlan(encodeServicePlan(large))).toMatchObject({ error: expect.stringMatching('^/ports/1/http/actions/0/name: ') });
+  const refused = decodeServicePlan(encodeServicePlan(large));
+  expect(refused.ok ? '' : refused.error).toStartWith('/ports/1/http/actions/0/name: ');
 });
 
 describe('what is wrong is refused with its place', () => {
