@@ -4,7 +4,6 @@ type Program = (env: NodeJS.ProcessEnv) => Promise<number>;
 const programs: Readonly<Record<string, () => Promise<Program>>> = {
   'proxy ztunnel': async () => (await import('../dataplane/ztunnel/index.ts')).runZtunnel,
   'proxy waypoint': async () => (await import('../dataplane/waypoint/index.ts')).runWaypoint,
-  'proxy waypoint': async () => (await import('../dataplane/waypoint/index.ts')).runWaypoint,
   controlplane: async () => (await import('../controlplane/index.ts')).runControlPlane,
   'node-agent': async () => (await import('../node/index.ts')).runNodeAgent,
   'cluster apiserver': async () => (await import('../cluster/index.ts')).runApiServer,

@@ -22,6 +22,8 @@ export interface StagePlan {
   readonly seconds: number;
   /** Whose time and memory count. */
   readonly proxies?: readonly ProxyKind[];
+  /** False where the node proxies do not see the connections. */
+  readonly areConnectionsSeen?: boolean;
   /** Chains of calls made after the window; 0 leaves them out. */
   readonly chains?: number;
   readonly during?: () => Promise<void>;
@@ -45,6 +47,7 @@ export const measureStage = async (tools: Instruments, plan: StagePlan): Promise
   const routedAfter = await tools.waypointRequests?.();
   const chain = (plan.chains ?? 0) > 0 ? await tools.load.chain(CHAIN_CALLS, plan.chains ?? 0) : undefined;
   const wire = wireBetween(wireBefore, wireAfter);
+  const isSeen = plan.areConnectionsSeen ?? true;
   const report: StageReport = {
     name: plan.name,
     seconds: (to - from) / 1000,
@@ -58,10 +61,11 @@ export const measureStage = async (tools: Instruments, plan: StagePlan): Promise
     per_version: window.perVersion,
     per_version_asked: window.perVersionAsked,
     waypoint_requests: routedBefore === undefined || routedAfter === undefined ? null : routedAfter - routedBefore,
-    mtls_connections: connectionsAfter.mutualTls - connectionsBefore.mutualTls,
+    mtls_connections: isSeen ? connectionsAfter.mutualTls - connectionsBefore.mutualTls : null,
     // What the proxies let through unencrypted, and what passed between the nodes without any proxy.
-    plaintext_connections:
-      connectionsAfter.plaintext - connectionsBefore.plaintext + wireAfter.plaintext_connections - wireBefore.plaintext_connections,
+    plaintext_connections: isSeen
+      ? connectionsAfter.plaintext - connectionsBefore.plaintext + wireAfter.plaintext_connections - wireBefore.plaintext_connections
+      : null,
     wire,
     chain_p50_ms: round(chain?.p50_ms ?? null),
     proxy: {

@@ -8,7 +8,9 @@ import {
   type UnknownObject,
 } from '../../platform/kubernetes/index.ts';
 import { CliError, EXIT } from '../exit.ts';
+import type { LoadClient } from './load-client.ts';
 
+const ANSWER_LIMIT_MS = 60_000;
 export const NAMESPACES = ['ai-preprocessing', 'ai-inference', 'ai-postprocessing', 'ai-clients'] as const;
 /** The port every stage of the pipeline serves gRPC on. */
 export const APPLICATION_PORT = 9000;
@@ -59,5 +61,22 @@ export const untilAvailable = async (
       );
     }
     await Bun.sleep(150);
+  }
+};
+
+/** Waits until the load got nothing but answers for a second. */
+export const untilAnswered = async (load: LoadClient): Promise<void> => {
+  const end = performance.now() + ANSWER_LIMIT_MS;
+  for (;;) {
+    const now = Date.now();
+    const { requests, errors, pending } = await load.look(now - 1_200, now - 200);
+    if (requests > 10 && errors === 0 && pending === 0) return;
+    if (performance.now() > end)
+      throw new CliError(
+        `the pipeline does not answer: ${errors} of ${requests} requests of the last second failed`,
+        undefined,
+        'lateen logs deploy/load -n ai-clients; lateen get pods -A',
+      );
+    await Bun.sleep(100);
   }
 };

