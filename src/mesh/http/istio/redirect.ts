@@ -75,8 +75,10 @@ export const respondOf = (problems: Problems, path: string, { status, body }: Is
 };
 
 const textOfBase64 = (problems: Problems, path: string, base64: string): string | undefined => {
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64)) return problems.invalid(path, 'is not base64');
-  const binary = atob(base64.replaceAll('-', '+').replaceAll('_', '/'));
+  const digits = base64.replace(/={1,2}$/, '');
+  // A last digit alone holds six bits, which are no byte.
+  if (!/^[A-Za-z0-9+/_-]*$/.test(digits) || digits.length % 4 === 1) return problems.invalid(path, 'is not base64');
+  const binary = atob(digits.replaceAll('-', '+').replaceAll('_', '/'));
   const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
   const text = new TextDecoder().decode(bytes);
   // Decoding replaces what is not UTF-8, so the way back shows whether it was.
