@@ -83,7 +83,7 @@ test('throws for whatever could begin another line or be read in two ways', () =
     expect(() => encodeLastChunk([['x', value]])).toThrow(TypeError);
     expect(() => request({ connection: 'upgrade', upgrade: value })).toThrow(TypeError);
   }
-  for (const name of ['', 'a b', 'a:', ':path', 'a\r\nb', 'Transfer-Encoding', 'X', 'ü', 'a\u0141', 'a\n']) {
+  for (const name of ['', 'a b', 'a:', ':path', 'a\r\nb', 'Transfer-Encoding', 'X', 'ü', 'a\u0141', 'a\n', '\0', 'a\0']) {
     expect(() => response({ headers: [[name, 'x']] })).toThrow(TypeError);
     expect(() => encodeLastChunk([[name, 'x']])).toThrow(TypeError);
   }

@@ -1,5 +1,5 @@
 import type { HeaderList } from '../http2/types.ts';
-import { LOWER, TARGET, TOKEN, VALUE } from './octets.ts';
+import { LOWER_TOKEN, TARGET, TOKEN, VALUE } from './octets.ts';
 import type { BodyFraming } from './types.ts';
 
 /** What a head says about its connection and its body, in either direction. */
@@ -203,7 +203,7 @@ function field(name: string, value: string): void {
   for (let from = 0; from < name.length; from++) {
     const code = name.charCodeAt(from);
     // Upper case is refused with the rest: `kindOf` would not know such a name.
-    if (LOWER[code & 0xff] !== code) throw new TypeError(`${JSON.stringify(name)} is not a lower-case field name`);
+    if (code > 0xff || LOWER_TOKEN[code] === 0) throw new TypeError(`${JSON.stringify(name)} is not a lower-case field name`);
     bytes[at++] = code;
   }
   bytes[at] = 0x3a;

@@ -4,6 +4,7 @@ import { isAuthority, targetProblem } from './authority.ts';
 import { type ConnectionOptions, readConnection } from './connection.ts';
 import type { FieldLines } from './field-lines.ts';
 import { Field, NAMES } from './names.ts';
+import { HTAB, SP } from './octets.ts';
 import type { StartLine } from './start-line.ts';
 import type { BodyFraming, Http1Head } from './types.ts';
 import { Violation } from './violation.ts';
@@ -31,6 +32,8 @@ export function readHead(
   const isConnect = isRequest && method === 'CONNECT';
   const isTunnel = !isRequest && (status === 101 || (asked === 'CONNECT' && status >= 200 && status < 300));
   const isBodiless = !isRequest && (status < 200 || status === 204 || isTunnel);
+  // Whoever speaks HTTP/1.0 may take it for the final one.
+  if (!isRequest && status < 200 && start.minorVersion === 0) return new Violation('bad-start-line', 'an interim response in HTTP/1.0');
 
   const headers: MutableHeaders = [];
   let connection: string | undefined;
@@ -68,11 +71,13 @@ export function readHead(
       case Field.CONTENT_LENGTH: {
         if (contentLength >= 0) return new Violation('conflicting-length', 'content-length comes twice');
         contentLength = lengthOf(bytes, base + fields.valueStartOf(field), base + fields.valueEndOf(field));
-        if (contentLength < 0) return new Violation('bad-content-length', 'content-length is not a length');
+        if (contentLength < 0 || hasTabBehind(bytes, base + fields.valueEndOf(field)))
+          return new Violation('bad-content-length', 'content-length is not a length');
         if (!isBodiless && !isConnect) headers.push([NAMES[id]!, String(contentLength)]);
         break;
       }
       case Field.TRANSFER_ENCODING:
+        if (hasTabBehind(bytes, base + fields.valueEndOf(field))) return new Violation('bad-transfer-encoding', 'a tab behind the coding');
         coding = joined(coding, value);
         break;
       case Field.CONNECTION:
@@ -170,6 +175,16 @@ function lengthOf(bytes: Uint8Array, start: number, end: number): number {
     if (length > Number.MAX_SAFE_INTEGER) return -1;
   }
   return length;
+}
+
+/**
+ * Whether there is a tab in the white space behind a value. It is legal there, but llhttp, and so every program on Node, does not take it off these two
+ * fields and finds another end of the body.
+ */
+function hasTabBehind(bytes: Uint8Array, valueEnd: number): boolean {
+  let at = valueEnd;
+  while (bytes[at] === SP) at++;
+  return bytes[at] === HTAB;
 }
 
 function methodOf(bytes: Uint8Array, base: number, length: number, text: string): string {

@@ -16,6 +16,9 @@ export const TOKEN = table(isToken);
 /** Token characters to themselves in lower case, all else to 0. */
 export const LOWER = TOKEN.map((isAllowed, octet) => (isAllowed === 0 ? 0 : String.fromCharCode(octet).toLowerCase().charCodeAt(0)));
 
+/** Token characters without upper case. */
+export const LOWER_TOKEN = TOKEN.map((isAllowed, octet) => (isAllowed === 1 && LOWER[octet] === octet ? 1 : 0));
+
 /** Field values and reason phrases: visible ASCII, SP, HTAB and obs-text; no other control characters (RFC 9110 section 5.5). */
 export const VALUE = table((octet) => octet === 0x09 || (octet >= 0x20 && octet !== 0x7f));
 

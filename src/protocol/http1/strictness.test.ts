@@ -185,6 +185,8 @@ describe('the end of a body', () => {
     ['chunked with a vertical tab', withLines('transfer-encoding: \x0bchunked\r\n'), '400 bad-header-value'],
     ['an empty coding', withLines('transfer-encoding:\r\n'), '400 bad-transfer-encoding'],
     ['an empty element of the list of codings', withLines('transfer-encoding: , chunked\r\n'), '400 bad-transfer-encoding'],
+    ['a tab behind a coding', withLines('transfer-encoding: chunked \t\r\n'), '400 bad-transfer-encoding'],
+    ['a tab behind a length', withLines('content-length: 5\t \r\n'), '400 bad-content-length'],
     ['gzip and chunked', withLines('transfer-encoding: gzip, chunked\r\n'), '501 bad-transfer-encoding'],
     ['identity', withLines('transfer-encoding: identity\r\n'), '501 bad-transfer-encoding'],
     ['quoted chunked', withLines('transfer-encoding: "chunked"\r\n'), '501 bad-transfer-encoding'],
