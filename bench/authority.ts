@@ -31,8 +31,10 @@ const method: grpc.MethodDefinition<IstioCertificateRequest, IstioCertificateRes
 
 async function issue(request: IstioCertificateRequest): Promise<IstioCertificateResponse> {
   const csr = new x509.Pkcs10CertificateRequest(request.csr);
-  const identity = request.metadata?.['ImpersonatedIdentity'];
-  if (typeof identity !== 'string') throw new Error('this authority wants an impersonated identity');
+  const names = csr.getExtension('2.5.29.17');
+  const own = names && new x509.SubjectAlternativeNameExtension(names.rawData).names.items[0]?.value;
+  const identity = request.metadata?.['ImpersonatedIdentity'] ?? own;
+  if (typeof identity !== 'string') throw new Error('the request names no identity');
   const leaf = await sign(authority, csr.publicKey, [{ type: 'url', value: identity }]);
   return create(IstioCertificateResponseSchema, { certChain: [leaf.toString('pem'), authority.certificate.toString('pem')] });
 }

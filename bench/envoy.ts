@@ -116,3 +116,180 @@ export function sidecarConfig(
     },
   };
 }
+
+const internalAddress = (listener: string) => ({ envoy_internal_address: { server_listener_name: listener } });
+const internalTransport = {
+  transport_socket: {
+    name: 'envoy.transport_sockets.internal_upstream',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport',
+      transport_socket: {
+        name: 'envoy.transport_sockets.raw_buffer',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer' },
+      },
+    },
+  },
+};
+const WIDE_OPEN = { thresholds: [{ max_connections: 100000, max_pending_requests: 100000, max_requests: 100000 }] };
+const internalCluster = (name: string, listener: string) => ({
+  name,
+  type: 'STATIC',
+  load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: internalAddress(listener) } }] }] },
+  circuit_breakers: WIDE_OPEN,
+  ...internalTransport,
+});
+const router = {
+  name: 'envoy.filters.http.router',
+  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+};
+const HTTP_MANAGER = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const HBONE_WINDOWS = { initial_stream_window_size: 4194304, initial_connection_window_size: 16777216 };
+
+/**
+ * Envoy as Istio's waypoint: tunnels terminated on 15008 and their streams looped to an internal listener that routes HTTP; what leaves is looped to
+ * another one that opens tunnels. `routes` counts the route table's entries, the last of which is used.
+ */
+export function waypointBootstrap(server: { readonly address: string; readonly port: number }, files: Credentials, routes: number): object {
+  const unused = Array.from({ length: Math.max(0, routes - 1) }, (_, i) => ({
+    match: {
+      path_separated_prefix: `/v${i % 97}/models/model-${i}`,
+      headers: [{ name: 'x-tenant', string_match: { exact: `t${i}` } }],
+    },
+    route: { cluster: 'backend', timeout: '0s' },
+  }));
+  const tls = { ...commonTls(files), alpn_protocols: ['h2'] };
+  return {
+    bootstrap_extensions: [
+      {
+        name: 'envoy.bootstrap.internal_listener',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener' },
+      },
+    ],
+    static_resources: {
+      listeners: [
+        {
+          name: 'connect_terminate',
+          address: socketAddress('0.0.0.0', 15008),
+          filter_chains: [
+            {
+              transport_socket: {
+                name: 'envoy.transport_sockets.tls',
+                typed_config: {
+                  '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+                  require_client_certificate: true,
+                  common_tls_context: tls,
+                },
+              },
+              filters: [
+                {
+                  name: 'envoy.filters.network.http_connection_manager',
+                  typed_config: {
+                    '@type': HTTP_MANAGER,
+                    stat_prefix: 'connect_terminate',
+                    codec_type: 'HTTP2',
+                    generate_request_id: false,
+                    http2_protocol_options: { allow_connect: true, max_concurrent_streams: 100, ...HBONE_WINDOWS },
+                    upgrade_configs: [{ upgrade_type: 'CONNECT' }],
+                    route_config: {
+                      virtual_hosts: [
+                        {
+                          name: 'connect',
+                          domains: ['*'],
+                          routes: [
+                            {
+                              match: { connect_matcher: {} },
+                              route: {
+                                cluster: 'main_internal',
+                                timeout: '0s',
+                                upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }],
+                              },
+                            },
+                          ],
+                        },
+                      ],
+                    },
+                    http_filters: [router],
+                  },
+                },
+              ],
+            },
+          ],
+        },
+        {
+          name: 'main_internal',
+          internal_listener: {},
+          filter_chains: [
+            {
+              filters: [
+                {
+                  name: 'envoy.filters.network.http_connection_manager',
+                  typed_config: {
+                    '@type': HTTP_MANAGER,
+                    stat_prefix: 'main_internal',
+                    upgrade_configs: [{ upgrade_type: 'websocket' }],
+                    route_config: {
+                      virtual_hosts: [
+                        {
+                          name: 'app',
+                          domains: ['*'],
+                          routes: [...unused, { match: { prefix: '/' }, route: { cluster: 'backend', timeout: '0s' } }],
+                        },
+                      ],
+                    },
+                    http_filters: [router],
+                  },
+                },
+              ],
+            },
+          ],
+        },
+        {
+          name: 'connect_originate',
+          internal_listener: {},
+          filter_chains: [
+            {
+              filters: [
+                {
+                  name: 'envoy.filters.network.tcp_proxy',
+                  typed_config: {
+                    '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+                    stat_prefix: 'connect_originate',
+                    cluster: 'connect_originate',
+                    tunneling_config: { hostname: `${server.address}:${server.port}` },
+                  },
+                },
+              ],
+            },
+          ],
+        },
+      ],
+      clusters: [
+        internalCluster('main_internal', 'main_internal'),
+        internalCluster('backend', 'connect_originate'),
+        {
+          name: 'connect_originate',
+          type: 'STATIC',
+          connect_timeout: '5s',
+          load_assignment: {
+            cluster_name: 'connect_originate',
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(server.address, 15008) } }] }],
+          },
+          circuit_breakers: WIDE_OPEN,
+          typed_extension_protocol_options: {
+            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+              explicit_http_config: { http2_protocol_options: { allow_connect: true, ...HBONE_WINDOWS } },
+            },
+          },
+          transport_socket: {
+            name: 'envoy.transport_sockets.tls',
+            typed_config: {
+              '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+              common_tls_context: tls,
+            },
+          },
+        },
+      ],
+    },
+  };
+}

@@ -1,14 +1,16 @@
 /** `npm run bench -- NAME [options]`: ratios against real peers, in one run. */
 import { parseArgs } from 'node:util';
 import { runL4 } from './l4.ts';
+import { runWaypointBench } from './waypoint.ts';
 
-const USAGE = `Usage: npm run bench -- l4 [--blocks N] [--seconds S] [--only ARM]… [--json] [--publish]
+const USAGE = `Usage: npm run bench -- l4|waypoint [--blocks N] [--seconds S] [--only ARM]… [--json] [--publish]
 
   --blocks N     blocks per arm and workload (default 8)
   --seconds S    length of a block (default 5)
-  --only ARM     measure this arm beside direct (repeatable): relay, lateen, envoy-http, envoy-tcp
+  --only ARM     measure this arm beside direct (repeatable): relay, lateen, envoy-http, envoy-tcp, ztunnel;
+                 waypoint: lateen, ztunnel+envoy, lateen+envoy, envoy-http. Arms with real ztunnels need ZTUNNEL_BIN
   --json         print the blocks instead of the report
-  --publish      write bench/RESULTS.md and bench/results-l4.json
+  --publish      write bench/RESULTS.md and bench/results-l4.json (waypoint: RESULTS-waypoint.md)
 
 Example: npm run bench -- l4 --blocks 4 --only lateen --only envoy-http`;
 
@@ -28,12 +30,14 @@ if (values.help) {
   console.log(USAGE);
   process.exit(0);
 }
-if (positionals[0] !== 'l4' || !(Number(values.blocks) >= 1) || !(Number(values.seconds) >= 1)) {
+const benches = { l4: runL4, waypoint: runWaypointBench };
+const bench = benches[positionals[0] as keyof typeof benches];
+if (bench === undefined || !(Number(values.blocks) >= 1) || !(Number(values.seconds) >= 1)) {
   console.error(USAGE);
   process.exit(2);
 }
 process.exit(
-  await runL4({
+  await bench({
     blocks: Number(values.blocks),
     seconds: Number(values.seconds),
     only: values.only,

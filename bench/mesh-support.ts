@@ -70,9 +70,13 @@ export function ambientRedirect(netns: string): void {
   sh('ip', '-n', netns, 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
 }
 
-/** A static configuration (`LOCAL_XDS_PATH`) with two workloads that take HBONE, and one policy so that authorisation has something to decide. */
-export function localConfig(client: { ip: string; node: string }, server: { ip: string; node: string }): string {
-  const workload = (name: string, at: { ip: string; node: string }) => `- uid: Kubernetes//Pod/bench/${name}
+interface At {
+  readonly ip: string;
+  readonly node: string;
+}
+
+/** One workload that takes HBONE; `services` as in `LOCAL_XDS_PATH`. */
+const workload = (name: string, at: At, services = '{}') => `- uid: Kubernetes//Pod/bench/${name}
   name: ${name}
   namespace: bench
   serviceAccount: ${name}
@@ -87,11 +91,10 @@ export function localConfig(client: { ip: string; node: string }, server: { ip: 
   workloadType: POD
   status: Healthy
   clusterId: Kubernetes
-  services: {}
+  services: ${services}
 `;
-  return `workloads:
-${workload('client', client)}${workload('server', server)}services: []
-policies:
+
+const policy = (...accounts: string[]) => `policies:
 - name: allow-client
   namespace: bench
   scope: Namespace
@@ -99,6 +102,35 @@ policies:
   dryRun: false
   rules:
   - - - principals:
-        - !Exact cluster.local/ns/bench/sa/client
-`;
+${accounts.map((account) => `        - !Exact cluster.local/ns/bench/sa/${account}\n`).join('')}`;
+
+/** A static configuration (`LOCAL_XDS_PATH`) with two workloads that take HBONE, and one policy so that authorisation has something to decide. */
+export function localConfig(client: At, server: At): string {
+  return `workloads:
+${workload('client', client)}${workload('server', server)}services: []
+${policy('client')}`;
+}
+
+export const SERVICE = 'app.bench.svc.cluster.local';
+const WAYPOINT_SERVICE = 'waypoint.bench.svc.cluster.local';
+
+/** The same with a service behind a waypoint. `speaks` is a key only Lateen's waypoint knows. */
+export function waypointConfig(client: At, server: At, waypoint: At, vip: string, port: number, speaks?: string): string {
+  const own = `{"bench/${SERVICE}": {${port}: ${port}}}`;
+  return `workloads:
+${workload('client', client)}${workload('server', server, own)}${workload('waypoint', waypoint, `{"bench/${WAYPOINT_SERVICE}": {15008: 15008}}`)}services:
+- name: waypoint
+  namespace: bench
+  hostname: ${WAYPOINT_SERVICE}
+  vips: []
+  ports: {15008: 15008}
+- name: app
+  namespace: bench
+  hostname: ${SERVICE}
+  vips: [/${vip}]
+  ports: {${port}: ${port}}
+${speaks === undefined ? '' : `  appProtocols: {${port}: ${speaks}}\n`}  waypoint:
+    destination: bench/${WAYPOINT_SERVICE}
+    hboneMtlsPort: 15008
+${policy('client', 'waypoint')}`;
 }

@@ -21,7 +21,7 @@ function added(own: readonly Block[], direct: readonly Block[], key: 'p50' | 'p9
   return own.map((block, index) => block[key] - direct[index]![key]);
 }
 
-function workloadTable(arms: readonly Arm[], workload: Workload, blocks: readonly Block[]): string {
+export function workloadTable(arms: readonly Arm[], workload: Workload, blocks: readonly Block[]): string {
   const direct = blocksOf(blocks, 'direct', workload.name);
   const rows = arms.map((arm) => {
     const own = blocksOf(blocks, arm.name, workload.name);
@@ -39,7 +39,7 @@ function workloadTable(arms: readonly Arm[], workload: Workload, blocks: readonl
   ].join('\n');
 }
 
-function ratioTable(arms: readonly Arm[], workloads: readonly Workload[], blocks: readonly Block[]): string {
+export function ratioTable(arms: readonly Arm[], workloads: readonly Workload[], blocks: readonly Block[]): string {
   const peers = arms.filter((arm) => arm.name !== 'direct' && arm.name !== 'lateen');
   const rows = workloads.flatMap((workload) =>
     peers.map((peer) => {

@@ -32,7 +32,8 @@ export function makeNodes(): void {
   for (const node of [NODE_1, NODE_2]) sh('ip', 'netns', 'exec', node, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
 }
 
-function pod(name: string, node: string, ip: string, gateway: string): string {
+/** A pod's namespace. Its name begins with `lb-`. */
+export function pod(name: string, node: string, ip: string, gateway: string): string {
   namespace(name);
   link(node, `v${name.slice(3)}`.slice(0, 15), name, 'eth0');
   sh('ip', '-n', name, 'addr', 'add', `${ip}/32`, 'dev', 'eth0');
