@@ -8,6 +8,7 @@ import {
   type EndpointState,
   editHeaders,
   type HttpAction,
+  ISTIO_DEFAULT_RETRY,
   isMirrored,
   isRetriable,
   makeHashCookie,
@@ -46,8 +47,6 @@ import { newRequestId } from './request-id.ts';
 import type { PortRoutes, Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
 
-/** For routes that say nothing of retries: only what no endpoint can have begun to work on. */
-const DEFAULT_RETRY: Retry = { attempts: 2, statuses: [], on: ['connect-failure', 'refused-stream'] };
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
@@ -451,7 +450,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   // Retries.
 
   get #retryPolicy(): Retry {
-    return this.#match?.action.retry ?? DEFAULT_RETRY;
+    return this.#match?.action.retry ?? ISTIO_DEFAULT_RETRY;
   }
 
   #mayRetry(): boolean {

@@ -91,6 +91,7 @@ export interface HttpAction {
   readonly mirrors?: readonly Mirror[];
   readonly cors?: Cors;
   readonly timeouts?: Timeouts;
+  /** Absent: the default, `ISTIO_DEFAULT_RETRY`. */
   readonly retry?: Retry;
   readonly fault?: Fault;
   readonly session?: SessionPersistence;
@@ -177,7 +178,7 @@ export interface Timeouts {
 }
 
 export interface Retry {
-  /** Attempts beyond the first. */
+  /** Attempts beyond the first; 0: none whatever happens. */
   readonly attempts: number;
   readonly perTryTimeout?: number;
   /** Statuses that are tried again. */

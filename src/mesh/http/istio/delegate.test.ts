@@ -27,9 +27,10 @@ describe('a delegate', () => {
       { match: { path: { kind: 'prefix', value: '/shop' } }, action: 1 },
     ]);
     const backends = [{ service: reviews.key, port: 8080, weight: 1 }];
+    const retry = { attempts: 0, statuses: [], on: [] };
     expect(actions).toEqual([
-      { name: 'VirtualService/default/reviews/front/cart', timeouts: { request: 1000 }, backends },
-      { name: 'VirtualService/default/reviews/front/1', timeouts: { request: 5000 }, backends },
+      { name: 'VirtualService/default/reviews/front/cart', timeouts: { request: 1000 }, retry, backends },
+      { name: 'VirtualService/default/reviews/front/1', timeouts: { request: 5000 }, retry, backends },
     ]);
   });
 

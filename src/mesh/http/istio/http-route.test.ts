@@ -242,7 +242,7 @@ describe('retries', () => {
     });
   });
   test('none with 0 attempts', () => {
-    expect(retryOf({ attempts: 0 })).toBeUndefined();
+    expect(retryOf({ attempts: 0 })).toEqual({ attempts: 0, statuses: [], on: [] });
   });
   test('words and statuses', () => {
     const retry = { attempts: 3, perTryTimeout: '2s', retryOn: '5xx, 503,retriable-status-codes,reset', backoff: '10ms' };

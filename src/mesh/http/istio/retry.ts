@@ -30,7 +30,10 @@ const CONDITIONS: readonly RetryCondition[] = [
 /** Words of Envoy's router that Istio accepts and that mean nothing here. */
 const UNSUPPORTED = ['retriable-headers', 'envoy-ratelimited', 'http3-post-connect-failure'];
 
-/** HTTPRetry. Undefined: no retries (`attempts: 0`). */
+/** What `attempts: 0` means: not even what is tried again by default. */
+const NO_RETRY: Retry = { attempts: 0, statuses: [], on: [] };
+
+/** HTTPRetry. Undefined: it cannot be understood. */
 export const retryOf = (problems: Problems, path: string, written: IstioRetry | undefined): Retry | undefined => {
   if (written === undefined) return ISTIO_DEFAULT_RETRY;
   const { attempts = 0, retryOn = '' } = written;
@@ -44,7 +47,7 @@ export const retryOf = (problems: Problems, path: string, written: IstioRetry | 
   if (written.retryRemoteLocalities === true) {
     problems.unsupported(`${path}.retryRemoteLocalities`, 'retries stay where the load balancer sends them', 'use localityLbSetting');
   }
-  if (attempts === 0) return undefined;
+  if (attempts === 0) return NO_RETRY;
   return {
     attempts,
     ...(perTryTimeout !== undefined && { perTryTimeout }),
