@@ -160,3 +160,46 @@ test('shares one string for each known name, whatever its case, and lower-cases 
   const { headers } = headOf('request', 'GET / HTTP/1.1\r\nhOsT: a\r\nUSER-AGENT: x\r\nX-Something-Of-My-Own: y\r\n\r\n');
   expect(headers.map(([name]) => name)).toEqual(['host', 'user-agent', 'x-something-of-my-own']);
 });
+
+test('says nothing more once it was stopped, whichever callback does it', () => {
+  const text = 'HTTP/1.1 103 \r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+  const bodiless = 'HTTP/1.1 204 \r\n\r\n';
+  for (const [input, stopAt, expected] of [
+    [text, 1, ['head']],
+    [text, 2, ['head', 'head']],
+    [text, 3, ['head', 'head', 'body']],
+    [bodiless, 1, ['head']],
+  ] as const) {
+    const said: string[] = [];
+    const say = (what: string): void => {
+      if (said.push(what) === stopAt) parser.stop();
+    };
+    const parser = createHttp1Parser('response', HTTP1_LIMITS, {
+      onHead: () => say('head'),
+      onBody: () => say('body'),
+      onEnd: () => say('end'),
+      onViolation: () => say('violation'),
+    });
+    parser.expectResponse('GET');
+    parser.push(octets(input));
+    parser.end();
+    expect(parser.push(octets(text))).toBe(0);
+    expect(said).toEqual([...expected]);
+  }
+});
+
+test('stops behind a message even when its end makes the handler push the beginning of another', () => {
+  const said: string[] = [];
+  const parser = createHttp1Parser('request', HTTP1_LIMITS, {
+    onHead: (head) => void said.push(head.target),
+    onBody: () => {},
+    onEnd: () => {
+      if (said.length === 1) parser.push(octets('GET /2 HTTP/1.1\r\nho'));
+    },
+    onViolation: ({ detail }) => void said.push(detail),
+  });
+  const first = octets('GET /1 HTTP/1.1\r\nhost: a\r\n\r\n');
+  expect(parser.push(Buffer.concat([first, octets('not for now')]))).toBe(first.length);
+  parser.push(octets('st: a\r\n\r\n'));
+  expect(said).toEqual(['/1', '/2']);
+});

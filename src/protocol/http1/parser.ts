@@ -46,6 +46,8 @@ class Parser implements Http1Parser {
   private asked = '';
   private hasSkippedLine = false;
   private interims = 0;
+  /** Messages that have ended. */
+  private messages = 0;
   /** Octets of the body, or of its current chunk, still to come. */
   private left = 0;
   /** The part of a head or of trailers that came in earlier chunks. */
@@ -73,18 +75,25 @@ class Parser implements Http1Parser {
     this.asked = method;
   }
 
+  stop(): void {
+    this.mode = Mode.OVER;
+    this.kept = EMPTY;
+    this.keptFilled = 0;
+  }
+
   end(): void {
     if (this.mode === Mode.TUNNEL || this.mode === Mode.OVER) return;
     const wasIdle = this.isIdle;
     const isComplete = this.mode === Mode.UNTIL_CLOSE;
-    this.mode = Mode.OVER;
-    this.kept = EMPTY;
+    this.stop();
     if (isComplete) this.handler.onEnd(NO_TRAILERS);
     else if (!wasIdle) this.handler.onViolation(new Violation('truncated', 'the connection ended inside a message'));
   }
 
   push(chunk: Uint8Array): number {
     const end = chunk.length;
+    // Not read off the mode: the handler may have pushed the beginning of the next message when it heard of the end of this one.
+    const before = this.messages;
     let at = 0;
     while (at < end) {
       switch (this.mode) {
@@ -109,12 +118,12 @@ class Parser implements Http1Parser {
         case Mode.HEAD:
         case Mode.TRAILERS:
           at = this.section(chunk, at);
-          if (this.isIdle) return at;
+          if (this.messages !== before) return at;
           break;
         case Mode.LENGTH:
         case Mode.CHUNK_DATA:
           at = this.data(chunk, at);
-          if (this.isIdle) return at;
+          if (this.messages !== before) return at;
           break;
         case Mode.UNTIL_CLOSE:
           this.handler.onBody(at === 0 ? chunk : chunk.subarray(at));
@@ -140,10 +149,14 @@ class Parser implements Http1Parser {
   }
 
   private refuse(violation: Violation, at: number): number {
-    this.mode = Mode.OVER;
-    this.kept = EMPTY;
+    this.stop();
     this.handler.onViolation(violation);
     return at;
+  }
+
+  /** A method, since the compiler takes the mode for what it was before a handler was called. */
+  private isOver(): boolean {
+    return this.mode === Mode.OVER;
   }
 
   /** Reads on in a head or in trailers: in place while all of it is in `chunk`, else in `kept`. */
@@ -242,7 +255,8 @@ class Parser implements Http1Parser {
         break;
     }
     this.handler.onHead(head);
-    if (head.framing === 'none' || head.contentLength === 0) this.endMessage(NO_TRAILERS);
+    const isComplete = head.framing === 'none' || head.contentLength === 0;
+    if (isComplete && !this.isOver()) this.endMessage(NO_TRAILERS);
     return taken;
   }
 
@@ -253,7 +267,7 @@ class Parser implements Http1Parser {
     const isChunked = this.mode === Mode.CHUNK_DATA;
     if (this.left === 0 && isChunked) this.mode = Mode.CHUNK_CR;
     this.handler.onBody(slice);
-    if (this.left === 0 && !isChunked) this.endMessage(NO_TRAILERS);
+    if (this.left === 0 && !isChunked && !this.isOver()) this.endMessage(NO_TRAILERS);
     return at + size;
   }
 
@@ -273,6 +287,7 @@ class Parser implements Http1Parser {
     this.asked = '';
     this.hasSkippedLine = false;
     this.interims = 0;
+    this.messages++;
     this.handler.onEnd(trailers);
   }
 }

@@ -99,7 +99,7 @@ export interface Http1Parser {
   /**
    * Feeds bytes; any split gives the same events. Returns how many it took: all, except that it stops behind the end of a message (pipelining; the
    * caller pushes the rest when it is ready for the next message) and behind a head after which the bytes are no longer HTTP/1 (101, 2xx to CONNECT):
-   * then `isTunnel` is true. Never throws; after a violation it takes nothing.
+   * then `isTunnel` is true. Never throws; after a violation it takes nothing. May be called from `onEnd`, not from the other callbacks.
    */
   push(chunk: Uint8Array): number;
   /**
@@ -107,6 +107,8 @@ export interface Http1Parser {
    * for are a violation.
    */
   expectResponse(method: string): void;
+  /** Nothing more is said and nothing more is taken, not even of the bytes being pushed; for a handler that has lost interest. */
+  stop(): void;
   /** The transport has ended: completes a body that lasts until the end, else a violation `truncated` if a message had begun. */
   end(): void;
   /** True between messages: nothing of the next one has come. */
