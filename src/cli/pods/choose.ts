@@ -1,6 +1,15 @@
 import { defineResource, type KubeClient, type KubeObject } from '../../platform/kubernetes/index.ts';
 import { CliError, EXIT } from '../exit.ts';
 
+interface ContainerStatusView {
+  readonly name: string;
+  readonly state?: {
+    readonly running?: object;
+    readonly waiting?: { readonly reason?: string };
+    readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+  };
+}
+
 /** The parts of a pod these commands read. */
 export interface PodView extends KubeObject {
   readonly spec?: {
@@ -9,18 +18,13 @@ export interface PodView extends KubeObject {
       readonly name: string;
       readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
     }[];
+    readonly initContainers?: readonly { readonly name: string }[];
   };
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
-    readonly containerStatuses?: readonly {
-      readonly name: string;
-      readonly state?: {
-        readonly running?: object;
-        readonly waiting?: { readonly reason?: string };
-        readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
-      };
-    }[];
+    readonly containerStatuses?: readonly ContainerStatusView[];
+    readonly initContainerStatuses?: readonly ContainerStatusView[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
 }
@@ -72,7 +76,7 @@ const rank = (pod: PodView): number => {
 
 /** The container to use: the one asked for, or the pod's first. */
 export const containerOf = (pod: PodView, wanted: string | undefined): string => {
-  const names = (pod.spec?.containers ?? []).map(({ name }) => name);
+  const names = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map(({ name }) => name);
   if (wanted !== undefined && !names.includes(wanted)) {
     throw new CliError(`pod ${pod.metadata?.name} has no container "${wanted}"`, EXIT.notFound, `It has: ${names.join(', ')}.`);
   }
@@ -83,7 +87,8 @@ export const containerOf = (pod: PodView, wanted: string | undefined): string =>
 
 /** Fails with the reason when the container is known not to run: a refused stream would not say. */
 export const requireRunning = (pod: PodView, container: string): void => {
-  const state = pod.status?.containerStatuses?.find(({ name }) => name === container)?.state;
+  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const state = statuses.find(({ name }) => name === container)?.state;
   if (state === undefined || state.running !== undefined) return;
   const reason = state.waiting?.reason ?? state.terminated?.reason ?? pod.status?.phase ?? 'unknown';
   const name = `${pod.metadata?.namespace}/${pod.metadata?.name}`;

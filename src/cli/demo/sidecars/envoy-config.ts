@@ -39,11 +39,11 @@ const typed = (name: string, type: string, config: object = {}): object => ({
 
 const address = (host: string, port: number): object => ({ socket_address: { address: host, port_value: port } });
 
-const tlsOf = (files: SidecarFiles, peers: readonly object[]): object => ({
+const tlsOf = (files: SidecarFiles, peers: readonly object[], alpn: readonly string[]): object => ({
   tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
   tls_certificates: [{ certificate_chain: { filename: files.certificate }, private_key: { filename: files.key } }],
   validation_context: { trusted_ca: { filename: files.root }, match_typed_subject_alt_names: peers },
-  alpn_protocols: ['istio', 'h2'],
+  alpn_protocols: alpn,
 });
 
 const RETRY = {
@@ -93,7 +93,7 @@ const outboundCluster = (service: MeshService, files: SidecarFiles): object => (
   typed_extension_protocol_options: http2Upstream,
   upstream_bind_config: { socket_options: [{ level: SOL_SOCKET, name: SO_MARK, int_value: PROXY_MARK, state: 'STATE_PREBIND' }] },
   transport_socket: typed('envoy.transport_sockets.tls', 'extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
-    common_tls_context: tlsOf(files, [{ san_type: 'URI', matcher: { exact: service.identity } }]),
+    common_tls_context: tlsOf(files, [{ san_type: 'URI', matcher: { exact: service.identity } }], ['istio', 'h2']),
     sni: `outbound_.${service.port}_._.${service.host}`,
   }),
 });
@@ -147,7 +147,11 @@ const inboundListener = (port: number, files: SidecarFiles): object => ({
       filter_chain_match: { destination_port: port, transport_protocol: 'tls' },
       transport_socket: typed('envoy.transport_sockets.tls', 'extensions.transport_sockets.tls.v3.DownstreamTlsContext', {
         require_client_certificate: true,
-        common_tls_context: tlsOf(files, [{ san_type: 'URI', matcher: { prefix: 'spiffe://cluster.local/' } }]),
+        common_tls_context: tlsOf(
+          files,
+          [{ san_type: 'URI', matcher: { prefix: 'spiffe://cluster.local/' } }],
+          ['istio-peer-exchange', 'h2', 'http/1.1'],
+        ),
       }),
       filters: [
         manager(

@@ -61,6 +61,24 @@ test.each([
   expect([cells[1], cells[2]]).toEqual([ready, expected]);
 });
 
+test('a native sidecar counts with the containers once it has started, and before that the pod initialises', () => {
+  const spec = {
+    containers: [{ name: 'c', image: 'a' }],
+    initContainers: [
+      { name: 'rules', image: 'a' },
+      { name: 'proxy', image: 'a', restartPolicy: 'Always' as const },
+    ],
+  };
+  const shown = (proxy: object, ...containers: ReturnType<typeof status>[]) => {
+    const done = { ...status({ terminated: { exitCode: 0 } }), name: 'rules' };
+    const initContainerStatuses = [done, { ...status({ running: {} }, proxy), name: 'proxy' }];
+    const cells = PodKind.cells(pod({ spec, status: { phase: 'Running', initContainerStatuses, containerStatuses: containers } }), NOW);
+    return [cells[1], cells[2], cells[3]];
+  };
+  expect(shown({ started: false })).toEqual(['0/2', 'Init:1/2', '0']);
+  expect(shown({ started: true, ready: true, restartCount: 2 }, status({ running: {} }, { ready: true }))).toEqual(['2/2', 'Running', '2']);
+});
+
 test('restarts show when the last one was', () => {
   const terminated = { exitCode: 1, finishedAt: '2026-01-01T00:08:30Z' };
   const cells = PodKind.cells(

@@ -110,10 +110,18 @@ function podCells(pod: Pod, now: number): Cell[] {
 
   const initStatuses = status?.initContainerStatuses ?? [];
   let initializing = false;
+  // Init containers that go on running (native sidecars) count with the others once they have started.
+  const sidecars = new Set((spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name));
+  let sidecarRestarts = 0;
   for (const [index, container] of initStatuses.entries()) {
     restarts += container.restartCount ?? 0;
     const { terminated, waiting } = container.state ?? {};
     if (terminated?.exitCode === 0) continue;
+    if (sidecars.has(container.name)) sidecarRestarts += container.restartCount ?? 0;
+    if (sidecars.has(container.name) && container.started === true) {
+      if (container.ready) ready++;
+      continue;
+    }
     if (terminated !== undefined)
       reason = `Init:${terminated.reason ?? (terminated.signal ? `Signal:${terminated.signal}` : `ExitCode:${terminated.exitCode}`)}`;
     else if (waiting?.reason !== undefined && waiting.reason !== '' && waiting.reason !== 'PodInitializing')
@@ -123,7 +131,7 @@ function podCells(pod: Pod, now: number): Cell[] {
     break;
   }
   if (!initializing) {
-    restarts = 0;
+    restarts = sidecarRestarts;
     for (const container of statuses.toReversed()) {
       restarts += container.restartCount ?? 0;
       const finished = container.lastState?.terminated?.finishedAt;
@@ -151,7 +159,7 @@ function podCells(pod: Pod, now: number): Cell[] {
   );
   return [
     pod.metadata.name ?? '',
-    `${ready}/${spec.containers.length}`,
+    `${ready}/${spec.containers.length + sidecars.size}`,
     reason,
     restartCell,
     age(pod, now),
