@@ -7,6 +7,7 @@ import {
   compileHttpTable,
   type MeshRegistry,
   type PortPlan,
+  type RegistryChange,
   type RequestView,
   type RouteMatch,
   type RouteTable,
@@ -146,6 +147,20 @@ export class Traffic {
     return upstream;
   }
 
+  /** Destinations that are no more are forgotten, and their endpoints marked as gone, so that their connections go too. */
+  registryChanged({ workloads, services }: RegistryChange, now: number): void {
+    if (workloads.size === 0 && services.size === 0) return;
+    for (const [key, upstream] of this.#upstreams) {
+      const name = upstream.backend.service;
+      const isKnown = name.startsWith(WORKLOAD_PREFIX)
+        ? this.#registry.workload(name.slice(WORKLOAD_PREFIX.length)) !== undefined
+        : this.#registry.service(name) !== undefined;
+      if (isKnown) continue;
+      upstream.cluster.update(upstream.service, [], this.#self(), now);
+      this.#upstreams.delete(key);
+    }
+  }
+
   *upstreams(): Iterable<Upstream> {
     yield* this.#upstreams.values();
   }
@@ -167,11 +182,16 @@ export class Traffic {
     const plan = this.#plans.get(service);
     for (const [key, upstream] of this.#upstreams) {
       if (upstream.backend.service !== service) continue;
-      const subset = plan?.subsets?.find(({ name }) => name === upstream.backend.subset);
+      const name = upstream.backend.subset;
+      const subset = plan?.subsets?.find((candidate) => candidate.name === name);
       const isSame =
-        Bun.deepEquals(policyFor(subset?.policy, plan?.policy, upstream.backend.port), upstream.policy) &&
-        upstream.backend.subset === undefined;
+        (name === undefined || subset !== undefined) &&
+        Bun.deepEquals(policyFor(subset?.policy, plan?.policy, upstream.backend.port), upstream.policy);
       if (!isSame) this.#upstreams.delete(key);
+      else if (subset !== undefined) {
+        upstream.cluster.setSubset(subset);
+        upstream.version = -1;
+      }
     }
   }
 }

@@ -226,6 +226,7 @@ export class Waypoint {
   }
 
   #registryChanged(change: RegistryChange): void {
+    this.#traffic.registryChanged(change, performance.now());
     if (change.workloads.size > 0) this.#tunnelPool.releaseIdle((uid) => this.#registry.workload(uid)?.tunnelProtocol !== 'HBONE');
   }
 
