@@ -1,11 +1,14 @@
 /** One line per request, in the layout Istio's proxies have: text as `accessLogFormat` has it by default, or its JSON encoding. */
 import type { LogSink } from '../../platform/telemetry/index.ts';
 import { STATUS_REASONS } from '../../protocol/index.ts';
+import { LineBuffer } from './line-buffer.ts';
 
 /** How long a line may wait for others, in milliseconds. */
 const FLUSH_AFTER_MS = 10;
-/** Characters that may wait; a slow reader of the log must not fill memory. Lines past it are lost and counted. */
+/** Octets that may wait; a slow reader of the log must not fill memory. Lines past it are lost and counted. */
 const MAX_PENDING = 4 * 1024 * 1024;
+/** Octets gathered before they are written without waiting for more. */
+const FLUSH_AT = 60_000;
 
 export interface RequestEntry {
   /** Milliseconds since the epoch. */
@@ -37,99 +40,168 @@ export interface RequestEntry {
   readonly traceId: string;
 }
 
-const isPlain = (text: string): boolean => {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0x7e) return false;
-  }
-  return true;
-};
-
-/** What came from outside cannot end its field or its line. */
-const quoted = (text: string): string => (text === '' ? '"-"' : isPlain(text) ? `"${text}"` : JSON.stringify(text));
-const dash = (text: string): string => text || '-';
+type Format = (to: LineBuffer, entry: RequestEntry) => void;
 
 /** `2026-01-31T12:00:00.123Z`; the second changes seldom. */
 let second = -1;
 let secondText = '';
-function timestamp(ms: number): string {
+function timestamp(to: LineBuffer, ms: number): void {
   const whole = Math.floor(ms / 1000);
   if (whole !== second) {
     second = whole;
     secondText = new Date(whole * 1000).toISOString().slice(0, 20);
   }
   const rest = Math.floor(ms - whole * 1000);
-  return `${secondText}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`;
+  to.literal(secondText);
+  if (rest < 100) to.literal(rest < 10 ? '00' : '0');
+  to.number(rest);
+  to.literal('Z');
 }
 
-export const textLine = (e: RequestEntry): string =>
-  `[${timestamp(e.start)}] "${isPlain(e.method) ? e.method : '?'} ${isPlain(e.path) ? e.path : JSON.stringify(e.path).slice(1, -1)} ${e.protocol}" ${e.status} ${dash(e.flags)} ${dash(e.details)} - ${quoted(e.failure)} ${e.bytesReceived} ${e.bytesSent} ${Math.round(e.duration)} ${e.upstreamTime < 0 ? '-' : Math.round(e.upstreamTime)} ${quoted(e.forwardedFor)} ${quoted(e.userAgent)} ${quoted(e.requestId)} ${quoted(e.authority)} "${dash(e.upstreamHost)}" ${dash(e.upstreamCluster)} - ${dash(e.downstreamLocal)} ${dash(e.downstreamRemote)} - ${dash(e.routeName)}\n`;
+function plain(to: LineBuffer, text: string): void {
+  to.literal(' ');
+  if (text === '') to.literal('-');
+  else to.escaped(text);
+}
 
-export const jsonEntry = (e: RequestEntry): string =>
-  `${JSON.stringify({
-    start_time: timestamp(e.start),
-    method: e.method,
-    path: e.path,
-    protocol: e.protocol,
-    response_code: e.status,
-    response_code_text: STATUS_REASONS[e.status] ?? '',
-    response_flags: dash(e.flags),
-    response_code_details: e.details || null,
-    upstream_transport_failure_reason: e.failure || null,
-    bytes_received: e.bytesReceived,
-    bytes_sent: e.bytesSent,
-    duration: Math.round(e.duration),
-    upstream_service_time: e.upstreamTime < 0 ? null : Math.round(e.upstreamTime),
-    x_forwarded_for: e.forwardedFor || null,
-    user_agent: e.userAgent || null,
-    request_id: e.requestId || null,
-    authority: e.authority,
-    upstream_host: e.upstreamHost || null,
-    upstream_cluster: e.upstreamCluster || null,
-    downstream_local_address: e.downstreamLocal,
-    downstream_remote_address: e.downstreamRemote,
-    downstream_peer_uri_san: e.downstreamPrincipal,
-    route_name: e.routeName || null,
-    trace_id: e.traceId || null,
-  })}\n`;
+function quoted(to: LineBuffer, text: string): void {
+  to.literal(' "');
+  if (text === '') to.literal('-');
+  else to.escaped(text);
+  to.literal('"');
+}
+
+function count(to: LineBuffer, value: number): void {
+  to.literal(' ');
+  if (value < 0) to.literal('-');
+  else to.number(Math.round(value));
+}
+
+/** Istio's default `accessLogFormat`. */
+export const textLine: Format = (to, e) => {
+  to.literal('[');
+  timestamp(to, e.start);
+  to.literal('] "');
+  to.escaped(e.method);
+  to.literal(' ');
+  to.escaped(e.path);
+  to.literal(' ');
+  to.literal(e.protocol);
+  to.literal('"');
+  count(to, e.status);
+  plain(to, e.flags);
+  plain(to, e.details);
+  to.literal(' -');
+  quoted(to, e.failure);
+  count(to, e.bytesReceived);
+  count(to, e.bytesSent);
+  count(to, e.duration);
+  count(to, e.upstreamTime);
+  quoted(to, e.forwardedFor);
+  quoted(to, e.userAgent);
+  quoted(to, e.requestId);
+  quoted(to, e.authority);
+  quoted(to, e.upstreamHost);
+  plain(to, e.upstreamCluster);
+  to.literal(' -');
+  plain(to, e.downstreamLocal);
+  plain(to, e.downstreamRemote);
+  to.literal(' -');
+  plain(to, e.routeName);
+  to.literal('\n');
+};
+
+function member(to: LineBuffer, key: string, value: string): void {
+  to.literal(',"');
+  to.literal(key);
+  if (value === '') {
+    to.literal('":null');
+    return;
+  }
+  to.literal('":"');
+  to.escaped(value);
+  to.literal('"');
+}
+
+function numberMember(to: LineBuffer, key: string, value: number): void {
+  to.literal(',"');
+  to.literal(key);
+  to.literal('":');
+  if (value < 0) to.literal('null');
+  else to.number(Math.round(value));
+}
+
+/** The keys of Istio's JSON encoding. */
+export const jsonLine: Format = (to, e) => {
+  to.literal('{"start_time":"');
+  timestamp(to, e.start);
+  to.literal('"');
+  member(to, 'method', e.method);
+  member(to, 'path', e.path);
+  member(to, 'protocol', e.protocol);
+  numberMember(to, 'response_code', e.status);
+  member(to, 'response_code_text', STATUS_REASONS[e.status] ?? '');
+  member(to, 'response_flags', e.flags || '-');
+  member(to, 'response_code_details', e.details);
+  member(to, 'upstream_transport_failure_reason', e.failure);
+  numberMember(to, 'bytes_received', e.bytesReceived);
+  numberMember(to, 'bytes_sent', e.bytesSent);
+  numberMember(to, 'duration', e.duration);
+  numberMember(to, 'upstream_service_time', e.upstreamTime);
+  member(to, 'x_forwarded_for', e.forwardedFor);
+  member(to, 'user_agent', e.userAgent);
+  member(to, 'request_id', e.requestId);
+  member(to, 'authority', e.authority);
+  member(to, 'upstream_host', e.upstreamHost);
+  member(to, 'upstream_cluster', e.upstreamCluster);
+  member(to, 'downstream_local_address', e.downstreamLocal);
+  member(to, 'downstream_remote_address', e.downstreamRemote);
+  member(to, 'downstream_peer_uri_san', e.downstreamPrincipal);
+  member(to, 'route_name', e.routeName);
+  member(to, 'trace_id', e.traceId);
+  to.literal('}\n');
+};
 
 export class AccessLog {
-  readonly #format: (entry: RequestEntry) => string;
+  readonly #format: Format;
   readonly #sink: LogSink;
   readonly isEnabled: boolean;
-  #pending = '';
+  readonly #buffer = new LineBuffer();
+  /** What the reader has not taken yet, before what is in the buffer. */
   #rest: Uint8Array | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #flush = (): void => {
+    this.#timer = undefined;
+    this.flush();
+  };
   /** Lines lost because the reader was too slow. */
   lost = 0;
 
   constructor(format: 'text' | 'json' | 'none', sink: LogSink) {
     this.isEnabled = format !== 'none';
-    this.#format = format === 'json' ? jsonEntry : textLine;
+    this.#format = format === 'json' ? jsonLine : textLine;
     this.#sink = sink;
   }
 
   write(entry: RequestEntry): void {
     if (!this.isEnabled) return;
-    if (this.#pending.length > MAX_PENDING) {
+    if (this.#rest !== undefined && this.#buffer.length > MAX_PENDING) {
       this.lost++;
       return;
     }
-    this.#pending += this.#format(entry);
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.flush();
-    }, FLUSH_AFTER_MS);
+    this.#format(this.#buffer, entry);
+    if (this.#buffer.length > FLUSH_AT && this.#rest === undefined) this.flush();
+    else this.#timer ??= setTimeout(this.#flush, FLUSH_AFTER_MS);
   }
 
+  /** Writes what waits, as far as the reader takes it. */
   flush(): void {
     let bytes = this.#rest;
     this.#rest = undefined;
     for (;;) {
       if (bytes === undefined) {
-        if (this.#pending === '') return;
-        bytes = Buffer.from(this.#pending);
-        this.#pending = '';
+        if (this.#buffer.length === 0) return;
+        bytes = this.#buffer.take();
       }
       let taken = bytes.length;
       try {
@@ -140,10 +212,7 @@ export class AccessLog {
       }
       if (taken < bytes.length) {
         this.#rest = bytes.subarray(taken);
-        this.#timer ??= setTimeout(() => {
-          this.#timer = undefined;
-          this.flush();
-        }, FLUSH_AFTER_MS);
+        this.#timer ??= setTimeout(this.#flush, FLUSH_AFTER_MS);
         return;
       }
       bytes = undefined;
