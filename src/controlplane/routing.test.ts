@@ -313,9 +313,11 @@ test('a rejected plan shows on the objects it is made of', async () => {
 
 test('a client gets the plans of its own Gateway only, and one that is no waypoint none', async () => {
   await route('mine', 'web', 'web-v2');
-  const { client, first } = await connect();
-  expect(first.resources.map(({ name }) => name)).toContain(key('web'));
-  client.close();
+  await eventually(async () => {
+    const { client, first } = await connect();
+    client.close();
+    expect(first.resources.map(({ name }) => name)).toContain(key('web'));
+  });
   const other = await connect('another');
   expect(other.first.resources).toEqual([]);
   other.client.close();

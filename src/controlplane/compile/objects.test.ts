@@ -69,7 +69,7 @@ export const peer = (
   created = '2026-01-01T00:00:00Z',
 ): Entry => ({ kind: 'PeerAuthentication', object: { metadata: { name, namespace, creationTimestamp: created }, spec } });
 
-export const keyOf = (object: AnyObject): string =>
+export const keyOf = (object: { readonly metadata: { namespace?: string; name?: string } }): string =>
   object.metadata.namespace ? `${object.metadata.namespace}/${object.metadata.name}` : (object.metadata.name ?? '');
 export const put = (compiler: MeshCompiler, entry: Entry): void =>
   (compiler.upsert as (kind: CompiledKind, object: AnyObject) => void).call(compiler, entry.kind, entry.object);

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import type { EndpointSlice, Namespace, Node } from '../../platform/kubernetes/index.ts';
+import type { EndpointSlice, Gateway, GatewayClass, Namespace, Node } from '../../platform/kubernetes/index.ts';
 import { ResourceStore } from '../xds/store.ts';
 import { MeshCompiler } from './compiler.ts';
 import { CONTEXT, compile, type Entry, fault, flush, keyOf, peer, pod, policy, put, service, snapshot } from './objects.test.ts';
@@ -147,4 +147,74 @@ test('the same holds for addresses that come and go in slices', () => {
     }),
   );
   checkSequences(fc.oneof(slice, fc.constant(service('s'))), 100);
+});
+
+test('the same holds for waypoints that come, go and change, and whatever asks for them', () => {
+  const use = fc.constantFrom<Record<string, string>>(
+    {},
+    { 'istio.io/use-waypoint': 'wp' },
+    { 'istio.io/use-waypoint': 'none' },
+    { 'istio.io/use-waypoint': 'wp', 'istio.io/use-waypoint-namespace': 'bank' },
+    { 'istio.io/use-waypoint': 'wp', 'istio.io/use-waypoint-canary': 'next' },
+  );
+  const gateway = fc
+    .tuple(
+      fc.constantFrom('shop', 'bank'),
+      fc.constantFrom('wp', 'next'),
+      fc.constantFrom<Record<string, string>>({}, { 'istio.io/waypoint-for': 'all' }, { 'istio.io/waypoint-for': 'workload' }),
+      fc.constantFrom('Same', 'All', 'Selector'),
+      fc.boolean(),
+      fc.constantFrom('istio-waypoint', 'edge'),
+      fc.constantFrom<Record<string, string>>({}, { 'ambient.istio.io/waypoint-inbound-binding': 'PROXY/15088' }),
+    )
+    .map(
+      ([namespace, n, l, from, isReady, gatewayClassName, annotations]): Entry => ({
+        kind: 'Gateway',
+        object: {
+          metadata: { name: n, namespace, labels: l, annotations },
+          spec: {
+            gatewayClassName,
+            listeners: [
+              {
+                name: 'mesh',
+                port: isReady ? 15_008 : 80,
+                protocol: 'HBONE',
+                allowedRoutes: { namespaces: { from, selector: { matchLabels: { tier: 'ai' } } } },
+              },
+            ],
+          },
+          ...(isReady && { status: { addresses: [{ type: 'Hostname', value: `${n}.${namespace}.svc.cluster.local` }], conditions: [] } }),
+        } satisfies Gateway,
+      }),
+    );
+  const gatewayClass = fc.tuple(fc.constantFrom('istio.io/mesh-controller', 'other/controller'), fc.constantFrom('service', 'all')).map(
+    ([controllerName, waypointFor]): Entry => ({
+      kind: 'GatewayClass',
+      object: {
+        metadata: { name: 'istio-waypoint', labels: { 'istio.io/waypoint-for': waypointFor } },
+        spec: { controllerName },
+      } satisfies GatewayClass,
+    }),
+  );
+  const namespace = fc.tuple(fc.constantFrom('shop', 'bank'), use, fc.boolean(), fc.constantFrom('10', '90')).map(
+    ([n, l, isAi, weight]): Entry => ({
+      kind: 'Namespace',
+      object: {
+        metadata: {
+          name: n,
+          labels: { ...l, ...(isAi && { tier: 'ai' }) },
+          annotations: { 'istio.io/use-waypoint-canary-weight': weight },
+        },
+      } satisfies Namespace,
+    }),
+  );
+  const bound = fc.tuple(fc.constantFrom('shop', 'bank'), use, fc.boolean()).map(([home, l, isService]): Entry => {
+    const entry = isService ? service('s', {}, home) : pod('p', { namespace: home, labels: { app: 'web', ...l } });
+    if (isService) entry.object.metadata.labels = l;
+    return entry;
+  });
+  const own = fc
+    .constantFrom('shop', 'bank')
+    .map((home) => pod('wp-1', { namespace: home, labels: { 'gateway.networking.k8s.io/gateway-name': 'wp' } }));
+  checkSequences(fc.oneof(gateway, gatewayClass, namespace, bound, own), 200);
 });

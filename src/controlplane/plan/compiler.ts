@@ -129,7 +129,11 @@ export class PlanCompiler {
       bound,
       isEmpty ? [] : referencesOf(plan),
     );
-    this.#setFindings(service, { routeConflicts: merged.conflicts, planConflicts: conflicts, problems: istio?.problems ?? [] });
+    this.#setFindings(service, {
+      routeConflicts: sorted(merged.conflicts),
+      planConflicts: sorted(conflicts),
+      problems: sorted(istio?.problems ?? []),
+    });
   }
 
   #setFindings(service: string, findings: ServiceFindings): void {
@@ -175,6 +179,15 @@ export class PlanCompiler {
     this.#statusDirty.clear();
     return taken;
   }
+}
+
+/** In an order that does not depend on which object came first: statuses must not change for that. */
+function sorted<T>(list: readonly T[]): readonly T[] {
+  if (list.length < 2) return list;
+  return list
+    .map((item) => [JSON.stringify(item), item] as const)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([, item]) => item);
 }
 
 const NOTHING: ServiceFindings = { routeConflicts: [], planConflicts: [], problems: [] };
