@@ -13,7 +13,14 @@ export {
 export { encodeForwarded, parseForwardedHost } from './hbone/forwarded.ts';
 export { formatIp, parseIp } from './hbone/ip.ts';
 export { encodeProxyHeader, type ProxyEndpoint, type ProxyHeader } from './hbone/proxy-protocol.ts';
-export { makeTraceparent, parseTraceparent, TRACEPARENT_RANDOM, type Traceparent } from './hbone/traceparent.ts';
+export {
+  makeTraceparent,
+  parseTraceparent,
+  TRACE_RANDOM,
+  TRACE_SAMPLED,
+  TRACEPARENT_RANDOM,
+  type Traceparent,
+} from './hbone/traceparent.ts';
 export { type DecodedBlock, HpackDecoder, type HpackDecoderLimits } from './hpack/decoder.ts';
 export { HpackEncoder } from './hpack/encoder.ts';
 export { DETECTION_BYTES, type DetectedProtocol, detectProtocol } from './http1/detect.ts';

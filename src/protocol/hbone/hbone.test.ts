@@ -138,12 +138,15 @@ test('makes a traceparent of random octets that its parser takes', () => {
   expect(() => makeTraceparent(random.subarray(1))).toThrow(RangeError);
 });
 
-test('takes no traceparent but a valid one of version 00', () => {
+test('takes no traceparent but a valid one', () => {
   const a = 'a'.repeat(32);
   const b = 'b'.repeat(16);
   for (const text of [
     '',
-    `01-${a}-${b}-00`,
+    `ff-${a}-${b}-00`,
+    `01-${a}-${b}-000`,
+    `00-${a}-${b}-00-what-comes-later`,
+    `0-${a}-${b}-00`,
     `00-${'0'.repeat(32)}-${b}-00`,
     `00-${a}-${'0'.repeat(16)}-00`,
     `00-${a.toUpperCase()}-${b}-00`,
@@ -152,6 +155,14 @@ test('takes no traceparent but a valid one of version 00', () => {
   ]) {
     expect(parseTraceparent(text)).toBeUndefined();
   }
+});
+
+test('reads what it knows of a traceparent of a later version', () => {
+  const read = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), flags: 9 };
+  const text = `cc-${read.traceId}-${read.spanId}-09`;
+  expect(parseTraceparent(text)).toEqual(read);
+  expect(parseTraceparent(`${text}-what-comes-later`)).toEqual(read);
+  expect(parseTraceparent(`${text}.`)).toBeUndefined();
 });
 
 const TARGET: Authority = { kind: 'ip', address: '10.244.1.7', port: 8080 };
