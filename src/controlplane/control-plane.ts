@@ -34,13 +34,14 @@ import { ServingCredentials, servingNames } from './ca/serving.ts';
 import { loadAuthority, PLUGIN_SECRET, ROOT_SECRET } from './ca/store.ts';
 import { MeshCompiler } from './compile/compiler.ts';
 import type { CompiledKind, CompiledKinds } from './compile/kinds.ts';
-import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService } from './compile/slim.ts';
+import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService, withoutManagedFields } from './compile/slim.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { answerDebug } from './debug.ts';
 import { bindGrpc, grpcServer, serveHttp } from './listen.ts';
 import { ControlPlaneMetrics, shortType } from './metrics.ts';
 import { Routing } from './plan/routing.ts';
 import { Batch } from './scheduler.ts';
+import { ExtensionStatus } from './status/extensions.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
 import { watchWaypoints } from './waypoint/watch.ts';
@@ -80,6 +81,7 @@ export class ControlPlane {
   readonly #services: Informer<Service>;
   readonly #waypoints: WaypointDeployer;
   readonly #routing: Routing;
+  readonly #extensions: ExtensionStatus;
   readonly #compile: Batch;
   readonly #status: Batch;
   readonly #root: Batch;
@@ -147,6 +149,16 @@ export class ControlPlane {
     });
     const gateways = this.#watch('Gateway', GatewayKind, withoutManagedFields, true);
     const classes = this.#watch('GatewayClass', GatewayClassKind, withoutManagedFields, true);
+    this.#extensions = new ExtensionStatus({
+      client,
+      rootNamespace: config.rootNamespace,
+      gateways,
+      classes,
+      pods,
+      informer: (resource) => this.#informer(resource, withoutManagedFields, { optional: true }),
+      onWrite: (result, error) => this.#statusWritten(result, error),
+      log: logging.logger('controlplane::extensions'),
+    });
     this.#waypoints = watchWaypoints({
       client,
       context: { ...config, image: config.waypointImage },
@@ -197,6 +209,7 @@ export class ControlPlane {
     for (const batch of [this.#compile, this.#status, this.#root, this.#authorityChange]) batch.stop();
     this.#waypoints.stop();
     this.#routing.stop();
+    this.#extensions.stop();
     this.#serving.stop();
     for (const server of this.#http) await server.stop(true);
     this.#grpc?.forceShutdown();
@@ -260,6 +273,7 @@ export class ControlPlane {
     this.discovery.open();
     this.#waypoints.open();
     this.#routing.open();
+    this.#extensions.open();
     this.#root.request();
     this.#status.request();
     this.#log.info('ready', { addresses: this.addresses.size, policies: this.authorizations.size });
@@ -287,6 +301,7 @@ export class ControlPlane {
     for (const store of [this.addresses, this.authorizations, this.plans])
       this.metrics.resources.labels({ type: shortType(store.typeUrl) }).set(store.size);
     if (this.#isReady) this.#status.request();
+    this.#extensions.request();
     this.#log.debug(`compiled ${changes} changed resources`);
   }
 
@@ -381,9 +396,4 @@ export class ControlPlane {
     this.#http = [serveHttp(bindAddress, httpPort, 'HTTP_PORT', fetch), serveHttp(bindAddress, monitoringPort, 'MONITORING_PORT', fetch)];
     this.httpPort = this.#http[0]!.port ?? 0;
   }
-}
-
-function withoutManagedFields<T extends KubeObject>(object: T): T {
-  if (object.metadata?.managedFields !== undefined) delete object.metadata.managedFields;
-  return object;
 }

@@ -4,6 +4,10 @@ import { decodeServicePlan, type ServicePlan } from '../mesh/index.ts';
 import {
   type DestinationRule,
   DestinationRuleKind,
+  type EnvoyFilter,
+  EnvoyFilterKind,
+  type Event,
+  EventKind,
   type Gateway,
   GatewayKind,
   type HttpRoute,
@@ -16,6 +20,8 @@ import {
   ServiceKind,
   type VirtualService,
   VirtualServiceKind,
+  type WasmPlugin,
+  WasmPluginKind,
 } from '../platform/kubernetes/index.ts';
 import * as wire from '../protocol/index.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -335,5 +341,42 @@ test('a route of a service without a waypoint says that nothing executes it', as
   await eventually(async () => {
     const { status } = await api.client.get<HttpRoute>(HttpRouteKind, 'idle', { namespace: 'stock' });
     expect(condition(status?.parents, 'lateen.dev/Programmed')).toMatchObject({ status: 'False', reason: 'NoWaypoint' });
+  });
+});
+
+test('an EnvoyFilter or WasmPlugin that selects a waypoint says that it has no effect, with an event; one that does not says nothing', async () => {
+  const gatewayLabel = 'gateway.networking.k8s.io/gateway-name';
+  const filter = (name: string, namespace: string, spec: NonNullable<EnvoyFilter['spec']>) =>
+    api.client.create<EnvoyFilter>(EnvoyFilterKind, { metadata: { name, namespace }, spec });
+  await filter('targets', 'shop', { targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'wp' }], configPatches: [] });
+  await filter('selects', 'istio-system', { workloadSelector: { labels: { [gatewayLabel]: 'wp' } } });
+  await filter('whole-namespace', 'shop', { configPatches: [] });
+  await filter('elsewhere', 'stock', { configPatches: [] });
+  await api.client.create<WasmPlugin>(WasmPluginKind, {
+    metadata: { name: 'wasm', namespace: 'shop' },
+    spec: { url: 'oci://example.com/x', targetRefs: [{ group: '', kind: 'Service', name: 'web' }] },
+  });
+  const messages = async () => {
+    const filters = (await api.client.listAll<EnvoyFilter>(EnvoyFilterKind)).items;
+    const plugins = (await api.client.listAll<WasmPlugin>(WasmPluginKind)).items;
+    return Object.fromEntries([...filters, ...plugins].map(({ metadata, status }) => [metadata.name, status?.conditions?.[0]?.message]));
+  };
+  await eventually(async () =>
+    expect(await messages()).toEqual({
+      targets: expect.stringContaining('no effect on Gateway shop/wp'),
+      selects: expect.stringContaining('no effect on waypoint shop/wp'),
+      'whole-namespace': expect.stringContaining('no effect on waypoint shop/wp'),
+      elsewhere: undefined,
+      wasm: expect.stringContaining('runs no WebAssembly'),
+    }),
+  );
+  await eventually(async () => {
+    const events = (await api.client.listAll<Event>(EventKind)).items.filter(({ reason }) => reason === 'Unsupported');
+    expect(events.map(({ involvedObject, type }) => `${type} ${involvedObject.kind} ${involvedObject.name}`).sort()).toEqual([
+      'Warning EnvoyFilter selects',
+      'Warning EnvoyFilter targets',
+      'Warning EnvoyFilter whole-namespace',
+      'Warning WasmPlugin wasm',
+    ]);
   });
 });

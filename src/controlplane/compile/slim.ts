@@ -69,3 +69,9 @@ function pick(from: Record<string, string> | undefined, keys: ReadonlySet<string
   }
   return kept;
 }
+
+/** In place: nobody else holds what a watch delivers. */
+export function withoutManagedFields<T extends KubeObject>(object: T): T {
+  if (object.metadata?.managedFields !== undefined) delete object.metadata.managedFields;
+  return object;
+}

@@ -22,8 +22,8 @@ const REASON_LIMIT = 300;
 const NO_WAYPOINT: WantedCondition = {
   type: 'WaypointAccepted',
   status: 'False',
-  reason: 'TargetNotFound',
-  message: 'not enforced: no waypoint serves the targets of this policy',
+  reason: 'Unsupported',
+  message: 'not enforced: waypoints do not evaluate policies with targetRefs yet, so this one has no effect',
 };
 
 /** Conditions of an AuthorizationPolicy: what of it can be enforced, and which proxies have it. */
