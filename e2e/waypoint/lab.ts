@@ -63,6 +63,11 @@ export class WaypointLab {
     this.#fd = fs.openSync(`/run/netns/${this.namespace}`, 'r');
   }
 
+  /** Descriptor of the namespace. */
+  get netns(): number {
+    return this.#fd;
+  }
+
   /** Runs synchronous code inside the namespace: sockets it makes belong there. */
   inside<T>(body: () => T): T {
     return inNetworkNamespace(this.#fd, body);

@@ -71,6 +71,11 @@ export class ClientStreams implements TcpHost {
     for (const session of [...this.#sessions]) session.drain();
   }
 
+  /** While draining, once clients find other waypoints: ends connections without a request. */
+  endIdle(now: number): void {
+    for (const session of [...this.#sessions]) session.endIdle(now - LIMITS.DRAIN_IDLE);
+  }
+
   abort(): void {
     for (const session of [...this.#sessions]) session.abort();
   }

@@ -103,7 +103,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'too many requests' });
       return;
     }
-    const match = routes.match(this.#head, record.client.namespace);
+    // A proxy for whatever the client names is what no route asks for.
+    const match = this.#head.method === 'CONNECT' ? undefined : routes.match(this.#head, record.client.namespace);
     if (match === undefined) {
       this.#answer({ status: 404, flag: 'NR', details: 'route_not_found' });
       return;
@@ -537,6 +538,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     deadlines.delete(this);
     clearTimeout(this.#timer);
     clearTimeout(this.#retryTimer);
+    // Both connections may go on: what this exchange held of their windows goes back.
+    this.onRequestDrained();
+    this.onResponseDrained();
     this.#leaveEndpoint();
     this.#body.drop();
     this.#context.active--;

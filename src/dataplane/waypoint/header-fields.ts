@@ -31,3 +31,17 @@ export function withHeader(headers: HeaderList, name: string, value: string): He
   if (!isSet) result.push([name, value]);
   return result;
 }
+
+/** Everything but control characters: what HTTP/1 takes in a value, and less than HTTP/2 does. A tab is none here. */
+const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
+
+export const isSendable = (value: string): boolean => !CONTROL.test(value);
+
+/** Framing and routing behind a message: no peer may be led to read it again in that light. */
+const REFUSED_TRAILERS: ReadonlySet<string> = new Set(['content-length', 'host', 'te', 'cookie', 'authorization']);
+
+/** HTTP/2 trailers without what no other version would take. */
+export function sendableTrailers(trailers: HeaderList): HeaderList {
+  if (trailers.every(([name, value]) => !REFUSED_TRAILERS.has(name) && isSendable(value))) return trailers;
+  return trailers.filter(([name, value]) => !REFUSED_TRAILERS.has(name) && isSendable(value));
+}

@@ -13,9 +13,11 @@ import {
   type Http1Violation,
   STATUS_REASONS,
 } from '../../protocol/index.ts';
+import { Backlog } from './backlog.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
+import { requestOf } from './http1-request.ts';
 import { LIMITS } from './limits.ts';
-import type { Downstream, DownstreamEvents, HttpVersion, RequestHead, ResponseHead } from './messages.ts';
+import type { Downstream, DownstreamEvents, HttpVersion, ResponseHead } from './messages.ts';
 import type { Session, SessionHost } from './session.ts';
 
 const NO_HEADERS: HeaderList = [];
@@ -36,16 +38,22 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
   #isResponseDone = true;
   #isHeadSent = false;
   #isChunked = false;
+  /** The client waits for 100 before it sends the body, which may so never come. */
+  #isBodyHeldBack = false;
   #closesAfter = false;
   /** Bytes behind the request that is being answered; their window is given back when they are parsed. */
-  #backlog: Uint8Array | undefined;
+  readonly #backlog = new Backlog();
   /** Body octets of the push under way: the exchange gives their window back. */
   #bodyOctets = 0;
   /** Discarded request octets after an early response. */
   #discarded = 0;
   #isTunnel = false;
   #clientEnded = false;
+  #requestEndedAt = 0;
+  #idleSince = performance.now();
+  /** Nothing more is said to the client, and nothing it says is read. */
   #isOver = false;
+  #isClosed = false;
   dueAt = performance.now() + LIMITS.IDLE_CONNECTION;
 
   constructor(channel: Channel, host: SessionHost) {
@@ -61,63 +69,60 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
   }
 
   drain(): void {
-    this.#closesAfter = true;
-    // An idle client learns it with its next response; one that never asks again is cut at the deadline of the drain.
+    // The client learns it with its next response: a connection must not end behind one that did not say so.
+  }
+
+  endIdle(before: number): void {
+    if (this.#isOver || !this.#isIdle || this.#idleSince > before) return;
+    this.#part();
   }
 
   abort(): void {
-    this.#channel.abort();
-    this.#over('the waypoint is shutting down');
+    const exchange = this.#exchange;
+    this.#cut();
+    exchange?.onClientGone('the waypoint is shutting down');
   }
 
-  onDeadline(): void {
-    if (this.#exchange !== undefined) return;
-    if (!this.#isRequestDone) this.abort();
-    else if (!this.#parser.isIdle) this.#refuse(408, 'the request head did not arrive in time');
-    else {
-      this.#channel.finish();
-      this.#over('idle');
+  onDeadline(now: number): void {
+    if (this.#isOver) {
+      // What was said may still be on its way to a slow reader.
+      if (this.#channel.isBackedUp) this.dueAt = now + LIMITS.LINGER;
+      else this.#cut();
+    } else if (this.#exchange === undefined) {
+      if (!this.#isRequestDone) this.#cut();
+      else if (!this.#parser.isIdle) this.#refuse(408, 'the request head did not arrive in time');
+      else this.#part();
     }
+  }
+
+  /** Between two requests. */
+  get #isIdle(): boolean {
+    return this.#isRequestDone && this.#isResponseDone && this.#parser.isIdle && this.#backlog.isEmpty;
   }
 
   // The client's bytes.
 
   onChannelData(chunk: Uint8Array): void {
-    if (this.#isOver) this.#channel.consumed(chunk.length);
+    if (this.#isOver) this.#discard(chunk.length);
     else if (this.#isTunnel) this.#exchange!.onRequestBody(chunk);
-    else if (this.#backlog !== undefined || (this.#isRequestDone && !this.#isResponseDone)) this.#keep(chunk);
+    else if (!this.#backlog.isEmpty || (this.#isRequestDone && (!this.#isResponseDone || this.#channel.isBackedUp)))
+      this.#backlog.add(chunk);
     else this.#feed(chunk);
   }
 
   onChannelEnd(): void {
     this.#clientEnded = true;
-    if (this.#isOver) return;
-    this.#closesAfter = true;
-    if (this.#isTunnel) {
-      if (!this.#isRequestDone) {
-        this.#isRequestDone = true;
-        this.#exchange?.onRequestEnd(NO_HEADERS);
-      }
-    } else if (this.#isRequestDone && this.#isResponseDone) {
-      if (this.#parser.isIdle) {
-        this.#channel.finish();
-        this.#over('');
-      } else this.#refuse(400, 'the connection ended within a request head');
-    } else if (!this.#isRequestDone) {
-      this.#exchange?.onClientGone('the client ended its connection within a request');
-      this.#channel.abort();
-      this.#over('');
-    }
+    if (!this.#isOver) this.#endOfClient();
   }
 
   onChannelDrained(): void {
-    this.#exchange?.onResponseDrained();
+    if (this.#exchange !== undefined) this.#exchange.onResponseDrained();
+    else if (this.#isResponseDone) this.#settle();
   }
 
   onChannelClosed(_isClean: boolean, detail: string): void {
-    if (this.#isOver) return;
     const exchange = this.#exchange;
-    this.#over(detail);
+    this.#closed();
     exchange?.onClientGone(detail || 'the client closed its connection');
   }
 
@@ -133,6 +138,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#isBodyLong = head.framing === 'chunked' || head.contentLength > LIMITS.DISCARDED_BODY;
     this.#isResponseDone = false;
     this.#isHeadSent = false;
+    this.#isBodyHeldBack = head.expectsContinue && head.framing !== 'none';
     this.#discarded = 0;
     const exchange = this.#host.begin(this, requestOf(head));
     // Answered and perhaps over before `begin` returned.
@@ -140,20 +146,19 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
   }
 
   onBody(chunk: Uint8Array): void {
+    this.#isBodyHeldBack = false;
     if (this.#exchange !== undefined) {
       this.#bodyOctets += chunk.length;
       this.#exchange.onRequestBody(chunk);
       return;
     }
     this.#discarded += chunk.length;
-    if (this.#discarded > LIMITS.DISCARDED_BODY) {
-      this.#channel.abort();
-      this.#over('');
-    }
+    if (this.#discarded > LIMITS.DISCARDED_BODY) this.#part();
   }
 
   onEnd(trailers: HeaderList): void {
     this.#isRequestDone = true;
+    this.#requestEndedAt = performance.now();
     this.#exchange?.onRequestEnd(trailers);
     this.#settle();
   }
@@ -168,10 +173,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#exchange = undefined;
     exchange?.onClientGone(`bad request body: ${reason}`);
     if (canAnswer) this.#refuse(status, `${reason}: ${detail}`);
-    else {
-      this.#channel.abort();
-      this.#over('');
-    }
+    else this.#cut();
   }
 
   // The response.
@@ -181,6 +183,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
   }
 
   sendInterim(status: number, headers: HeaderList): void {
+    if (status === 100) this.#isBodyHeldBack = false;
     if (this.#isOver || this.#minorVersion === 0) return;
     this.#writeHead(status, headers, 'none', -1, 'keep-alive', '');
   }
@@ -194,12 +197,12 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
       this.#isRequestDone = false;
       this.#closesAfter = true;
       this.#writeHead(101, head.headers, 'none', -1, 'upgrade', head.upgrade);
-      const backlog = this.#backlog;
-      this.#backlog = undefined;
-      if (backlog !== undefined) this.#exchange?.onRequestBody(backlog);
+      if (!this.#backlog.isEmpty) this.#exchange?.onRequestBody(this.#backlog.take());
+      if (this.#clientEnded) this.#endOfClient();
       return;
     }
-    this.#closesAfter ||= this.#host.isDraining || (this.#isBodyLong && !this.#isRequestDone);
+    this.#closesAfter ||= this.#host.isDraining || (this.#clientEnded && this.#backlog.isEmpty);
+    if (!this.#isRequestDone) this.#closesAfter ||= this.#isBodyLong || this.#isBodyHeldBack;
     const bodyless = isBodyless(this.#method, head.status);
     if (bodyless) this.#writeHead(head.status, head.headers, 'none', -1, this.#connection, '');
     else if (head.contentLength >= 0) this.#writeHead(head.status, head.headers, 'length', head.contentLength, this.#connection, '');
@@ -230,14 +233,12 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#exchange = undefined;
     if (this.#isTunnel) {
       // The endpoint has said its last word; what the client still says has no reader.
-      this.#channel.finish();
-      this.#over('');
+      this.#part();
     } else this.#settle();
   }
 
   abortResponse(): void {
-    this.#channel.abort();
-    this.#over('');
+    this.#cut();
   }
 
   requestConsumed(length: number): void {
@@ -272,38 +273,56 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
         this.dueAt = performance.now() + LIMITS.HEAD_TIMEOUT;
       if (taken === rest.length) return;
       rest = rest.subarray(taken);
-      if (!this.#isResponseDone) {
+      if (!this.#isResponseDone || this.#channel.isBackedUp) {
         if (this.#isTunnel) this.#exchange?.onRequestBody(rest);
-        else this.#keep(rest);
+        else this.#backlog.add(rest);
         return;
       }
     }
   }
 
-  #keep(chunk: Uint8Array): void {
-    this.#backlog = this.#backlog === undefined ? chunk.slice() : Buffer.concat([this.#backlog, chunk]);
-  }
-
-  /** Goes on to the next request when this one is over in both directions. */
+  /** Goes on to the next request when this one is over in both directions, and its answer is on its way. */
   #settle(): void {
     if (this.#isOver || !this.#isResponseDone) return;
     this.#exchange = undefined;
-    if (this.#closesAfter || this.#clientEnded) {
-      this.#channel.finish();
-      // Not over yet for a client that is still sending: it gets the response before it is cut.
-      if (this.#isRequestDone || this.#clientEnded) this.#over('');
-      else this.dueAt = performance.now() + LIMITS.HEAD_TIMEOUT;
+    if (this.#closesAfter) {
+      // A client that is still sending gets to read the response before it is cut.
+      this.#part();
       return;
     }
+    const now = performance.now();
     if (!this.#isRequestDone) {
-      this.dueAt = performance.now() + LIMITS.HEAD_TIMEOUT;
+      this.dueAt = now + LIMITS.HEAD_TIMEOUT;
       return;
     }
-    this.dueAt = performance.now() + LIMITS.IDLE_CONNECTION;
-    const backlog = this.#backlog;
-    if (backlog === undefined) return;
-    this.#backlog = undefined;
-    this.#feed(backlog);
+    this.#idleSince = now;
+    this.dueAt = now + LIMITS.IDLE_CONNECTION;
+    if (!this.#backlog.isEmpty && !this.#channel.isBackedUp) this.#feed(this.#backlog.take());
+    if (this.#clientEnded) this.#endOfClient();
+  }
+
+  /**
+   * The client says no more. Whether it still listens TCP does not tell: one that ends its side together with its request does (`nc`); one that does so
+   * while it waits, or in the middle of the response, has most likely gone, and its endpoint must not go on working for nobody.
+   */
+  #endOfClient(): void {
+    if (this.#isOver) return;
+    const exchange = this.#exchange;
+    if (this.#isTunnel) {
+      if (this.#isRequestDone) return;
+      this.#isRequestDone = true;
+      exchange?.onRequestEnd(NO_HEADERS);
+    } else if (!this.#isRequestDone) {
+      this.#cut();
+      exchange?.onClientGone('the client ended its connection within a request');
+    } else if (this.#isResponseDone) {
+      if (!this.#backlog.isEmpty) return;
+      if (this.#parser.isIdle) this.#part();
+      else this.#refuse(400, 'the connection ended within a request head');
+    } else if (this.#backlog.isEmpty && (this.#isHeadSent || performance.now() - this.#requestEndedAt > LIMITS.HALF_CLOSE)) {
+      this.#cut();
+      exchange?.onClientGone('the client ended its connection while it was answered');
+    }
   }
 
   /** Answers what could not be understood; nothing on this connection can be relied on any more. */
@@ -311,53 +330,39 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     if (this.#isOver) return;
     this.#closesAfter = true;
     this.#writeHead(status, NO_HEADERS, 'length', 0, 'close', '');
-    this.#channel.finish();
     this.#host.refused(status, reason);
-    this.#over('');
+    this.#part();
   }
 
-  #over(_detail: string): void {
+  /** Ends this side. What the client still sends is thrown away for a while: a reset would take from it what it has not read yet. */
+  #part(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#exchange = undefined;
-    this.#backlog = undefined;
-    this.dueAt = Number.POSITIVE_INFINITY;
+    this.#backlog.take();
+    this.#discarded = 0;
+    this.dueAt = performance.now() + LIMITS.LINGER;
+    this.#channel.finish();
+  }
+
+  #discard(octets: number): void {
+    this.#discarded += octets;
+    // Beyond that its window closes, and it has to wait for the deadline.
+    if (this.#discarded <= LIMITS.DISCARDED_BODY) this.#channel.consumed(octets);
+  }
+
+  #cut(): void {
+    this.#channel.abort();
+    this.#closed();
+  }
+
+  #closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#isOver = true;
+    this.#exchange = undefined;
+    this.#backlog.take();
     deadlines.delete(this);
     this.#host.sessionEnded(this);
   }
-}
-
-/** The authority and path of a request target (RFC 9112 section 3.2), and the fields without `host`. */
-function requestOf(head: Http1Head): RequestHead {
-  const { headers, target } = head;
-  let authority = '';
-  let rest = headers;
-  for (let i = 0; i < headers.length; i++) {
-    if (headers[i]![0] !== 'host') continue;
-    authority = headers[i]![1];
-    rest = headers.toSpliced(i, 1);
-    break;
-  }
-  let path = target;
-  let scheme = 'http';
-  if (target.charCodeAt(0) !== 0x2f && target !== '*' && head.method !== 'CONNECT') {
-    const start = target.indexOf('://') + 3;
-    let end = start;
-    while (end < target.length && target[end] !== '/' && target[end] !== '?') end++;
-    scheme = target.slice(0, start - 3).toLowerCase();
-    authority = target.slice(start, end);
-    path = target.slice(end);
-    if (!path.startsWith('/')) path = `/${path}`;
-  }
-  return {
-    method: head.method,
-    path,
-    authority,
-    scheme,
-    headers: rest,
-    version: head.minorVersion === 1 ? 'HTTP/1.1' : 'HTTP/1.0',
-    contentLength: head.framing === 'none' ? 0 : head.framing === 'length' ? head.contentLength : -1,
-    upgrade: head.upgrade,
-    acceptsTrailers: head.acceptsTrailers,
-  };
 }

@@ -24,6 +24,7 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
   #early: Uint8Array[] = [];
   #events: UpstreamEvents | undefined;
   #method = '';
+  #isUpgrade = false;
   #isChunked = false;
   #isRequestDone = false;
   #isKeptAlive = true;
@@ -68,11 +69,13 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
   start(request: OutgoingRequest, events: UpstreamEvents): void {
     const { contentLength, method } = request;
     const isChunked = contentLength < 0;
+    // Servers ask for a length where a body belongs to the method (411), also when there is none.
+    const saysEmpty = contentLength === 0 && (method === 'POST' || method === 'PUT' || method === 'PATCH');
     const head = encodeRequestHead({
       method,
       target: request.path,
       headers: [['host', request.authority], ...request.headers],
-      framing: isChunked ? 'chunked' : contentLength > 0 ? 'length' : 'none',
+      framing: isChunked ? 'chunked' : contentLength > 0 || saysEmpty ? 'length' : 'none',
       contentLength,
       connection: request.upgrade === '' ? 'keep-alive' : 'upgrade',
       upgrade: request.upgrade,
@@ -82,6 +85,7 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
     this.requests++;
     this.#events = events;
     this.#method = method;
+    this.#isUpgrade = request.upgrade !== '';
     this.#isChunked = isChunked;
     this.#isRequestDone = false;
     this.#isKeptAlive = true;
@@ -195,6 +199,10 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
     const events = this.#events!;
     if (head.status < 200 && head.status !== 101) {
       events.onInterimResponse(head.status, head.headers);
+      return;
+    }
+    if (this.#parser.isTunnel && !this.#isUpgrade) {
+      this.#break('bad response: status 101, which nobody asked for', 'protocol');
       return;
     }
     this.#isAnswered = true;

@@ -10,6 +10,9 @@ import {
 } from '../../protocol/index.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
 import { FrameOutput } from './frame-output.ts';
+import { sendableTrailers } from './header-fields.ts';
+import { type RefusedHead, requestOf } from './http2-request.ts';
+import { LIMITS } from './limits.ts';
 import { type Downstream, type DownstreamEvents, type HttpVersion, NO_TRAILERS, type RequestHead, type ResponseHead } from './messages.ts';
 import type { Session, SessionHost } from './session.ts';
 
@@ -20,7 +23,11 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
   readonly http2: Http2Connection;
   readonly #host: SessionHost;
   readonly #streams = new Map<number, Http2Request>();
+  /** Octets of the channel's window, given back when the client reads what it is sent. */
+  #owed = 0;
   #isOver = false;
+  #isClosed = false;
+  #lingersUntil = Number.POSITIVE_INFINITY;
 
   constructor(channel: Channel, host: SessionHost) {
     this.channel = channel;
@@ -31,25 +38,35 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
   }
 
   get dueAt(): number {
-    return this.http2.nextDeadline();
+    return this.#isOver ? this.#lingersUntil : this.http2.nextDeadline();
   }
 
   onDeadline(now: number): void {
-    this.http2.tick(now);
+    if (!this.#isOver) this.http2.tick(now);
+    else if (this.channel.isBackedUp) this.#lingersUntil = now + LIMITS.LINGER;
+    else {
+      this.channel.abort();
+      this.#closed();
+    }
   }
 
   drain(): void {
     if (!this.http2.isDraining) this.http2.shutdown('graceful');
   }
 
+  /** GOAWAY has told the client; the connection ends with its last stream. */
+  endIdle(): void {}
+
   abort(): void {
     this.http2.shutdown('abrupt');
   }
 
   onChannelData(chunk: Uint8Array): void {
+    if (this.#isOver) return;
     this.http2.receive(chunk, performance.now());
-    // The inner connection has windows of its own.
-    this.channel.consumed(chunk.length);
+    // The inner connection has windows of its own, but none for heads and acknowledgements: who does not read must not ask for more of them.
+    if (this.channel.isBackedUp) this.#owed += chunk.length;
+    else this.channel.consumed(chunk.length);
   }
 
   onChannelEnd(): void {
@@ -57,23 +74,40 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
   }
 
   onChannelDrained(): void {
+    const owed = this.#owed;
+    this.#owed = 0;
+    if (owed > 0) this.channel.consumed(owed);
     for (const stream of this.#streams.values()) stream.drained();
   }
 
   onChannelClosed(): void {
     if (!this.#isOver) this.http2.transportClosed();
+    this.#closed();
   }
 
   onHeaders(streamId: number, headers: HeaderList, endStream: boolean): void {
     const known = this.#streams.get(streamId);
     if (known !== undefined) {
-      known.requestEnded(headers);
+      known.requestEnded(sendableTrailers(headers));
+      return;
+    }
+    const head = requestOf(headers, endStream);
+    if ('problem' in head) {
+      this.#refuse(streamId, head, endStream);
       return;
     }
     const stream = new Http2Request(this, streamId);
     this.#streams.set(streamId, stream);
-    stream.begin(this.#host, requestOf(headers, endStream));
+    stream.begin(this.#host, head);
     if (endStream) stream.requestEnded(NO_TRAILERS);
+    // A connection that was made while the waypoint drains is good for what came at once.
+    if (this.#host.isDraining) this.drain();
+  }
+
+  #refuse(streamId: number, { status, problem }: RefusedHead, endStream: boolean): void {
+    this.http2.sendHeaders(streamId, [[':status', String(status)]], true);
+    if (!endStream) this.http2.reset(streamId, ErrorCode.NO_ERROR);
+    this.#host.refused(status, problem);
   }
 
   onData(streamId: number, chunk: Uint8Array, endStream: boolean): void {
@@ -101,9 +135,15 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
   onClose(reason: Http2CloseReason, detail: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    deadlines.delete(this);
+    this.#lingersUntil = performance.now() + LIMITS.LINGER;
     if (reason !== 'graceful' && reason !== 'peer-goaway' && reason !== 'transport-closed') this.#host.refused(0, `${reason}: ${detail}`);
     this.channel.finish();
+  }
+
+  #closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    deadlines.delete(this);
     this.#host.sessionEnded(this);
   }
 
@@ -236,46 +276,4 @@ class Http2Request implements Downstream {
     this.#pending = [];
     this.#session.forget(this.#streamId);
   }
-}
-
-/** Pseudo-headers become fields of the head; cookies sent in pieces become one (RFC 9113 section 8.2.3). */
-function requestOf(headers: HeaderList, endStream: boolean): RequestHead {
-  let method = '';
-  let path = '';
-  let authority = '';
-  let host = '';
-  let scheme = 'http';
-  let cookie = '';
-  let contentLength = endStream ? 0 : -1;
-  let acceptsTrailers = false;
-  const rest: HeaderList[number][] = [];
-  for (let i = 0; i < headers.length; i++) {
-    const field = headers[i]!;
-    const name = field[0];
-    const value = field[1];
-    if (name.charCodeAt(0) === 0x3a) {
-      if (name === ':method') method = value;
-      else if (name === ':path') path = value;
-      else if (name === ':authority') authority = value;
-      else scheme = value;
-    } else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
-    else if (name === 'host') host = value;
-    else if (name === 'te') acceptsTrailers = true;
-    else {
-      if (name === 'content-length' && !endStream) contentLength = Number(value);
-      rest.push(field);
-    }
-  }
-  if (cookie !== '') rest.push(['cookie', cookie]);
-  return {
-    method,
-    path,
-    authority: authority || host,
-    scheme,
-    headers: rest,
-    version: 'HTTP/2',
-    contentLength,
-    upgrade: '',
-    acceptsTrailers,
-  };
 }

@@ -12,6 +12,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
 import { FrameOutput } from './frame-output.ts';
+import { isSendable, sendableTrailers } from './header-fields.ts';
 import { NO_TRAILERS, type UpstreamEvents, type UpstreamStream } from './messages.ts';
 import { failureOf, type OutgoingRequest, type UpstreamOwner } from './upstream.ts';
 
@@ -42,6 +43,7 @@ export class Http2Upstream implements ChannelEvents, Http2Handler, Deadline {
     channel.events = this;
     this.#output.attach(channel);
     deadlines.add(this);
+    this.onChannelDrained();
   }
 
   failed(detail: string): void {
@@ -203,18 +205,25 @@ class Http2UpstreamStream implements UpstreamStream {
     const events = this.#events;
     if (events === undefined) return;
     if (this.#isAnswered) {
-      this.#ended(headers);
+      this.#ended(sendableTrailers(headers));
       return;
     }
     const status = responseStatus(headers);
     const rest = headers.filter(([name]) => name !== ':status');
+    if (!rest.every(([, value]) => isSendable(value))) {
+      this.#end();
+      this.#connection.http2.reset(this.#streamId, ErrorCode.PROTOCOL_ERROR);
+      events.onUpstreamFailed(failureOf('protocol', 'bad response: control characters in a field'));
+      return;
+    }
     if (status < 200) {
       events.onInterimResponse(status, rest);
       return;
     }
     this.#isAnswered = true;
-    const length = rest.find(([name]) => name === 'content-length')?.[1];
-    events.onResponse({ status, headers: rest, contentLength: endStream ? 0 : length === undefined ? -1 : Number(length), upgrade: '' });
+    // With a length of 0 and without the end there are trailers to come.
+    const length = Number(rest.find(([name]) => name === 'content-length')?.[1] ?? 0);
+    events.onResponse({ status, headers: rest, contentLength: endStream ? 0 : length || -1, upgrade: '' });
     if (endStream) this.#ended(NO_TRAILERS);
   }
 

@@ -18,8 +18,14 @@ export const LIMITS = {
   IDLE_UPSTREAM_COUNT: 512,
   /** Request body kept so that it can be sent again (Envoy's `per_request_buffer_limit` is larger; a retried upload is rarely worth more). */
   REPLAY_BUFFER: 65_536,
-  /** Request body discarded after an early response before the connection is cut. */
+  /** Octets of a client that nobody reads any more: the rest of a request after its response. */
   DISCARDED_BODY: 1024 * 1024,
+  /** How long a connection that was ended here may stay open at the client's side. */
+  LINGER: 5000,
+  /** A client that ends its side so soon after its request still wants the answer; later, it has gone. */
+  HALF_CLOSE: 100,
+  /** While the waypoint drains: an HTTP/1 connection without a request for so long is ended. */
+  DRAIN_IDLE: 1000,
   /** Requests of one waypoint at once. */
   ACTIVE_REQUESTS: 100_000,
   /** Base and most of the back-off between retries. */

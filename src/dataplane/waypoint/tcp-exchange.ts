@@ -86,6 +86,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   }
 
   drain(): void {}
+  endIdle(): void {}
 
   abort(): void {
     this.#end('LR', 'the waypoint is shutting down');

@@ -91,7 +91,8 @@ export class TunnelChannel extends Channel implements TunnelStream, Source {
   }
 
   override abort(): void {
-    this.#abort(ErrorCode.CANCEL);
+    // Not CANCEL, which node proxies take for an orderly end: a response that is cut short must not pass for a whole one (RFC 9113 section 8.5).
+    this.#abort(ErrorCode.CONNECT_ERROR);
   }
 
   override consumed(length: number): void {

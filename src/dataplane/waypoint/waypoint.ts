@@ -198,7 +198,10 @@ export class Waypoint {
     this.#server.drain();
     this.#server.stopListening();
     const isBusy = (): boolean => this.#context.active > 0 || this.#streams.count > 0;
-    while (isBusy() && performance.now() < deadline) await Bun.sleep(DRAIN_POLL_MS);
+    for (let now = performance.now(); isBusy() && now < deadline; now = performance.now()) {
+      this.#streams.endIdle(now);
+      await Bun.sleep(DRAIN_POLL_MS);
+    }
     if (this.#context.active > 0) this.#log.warn('ending requests at the deadline of the drain', { requests: this.#context.active });
     this.#streams.abort();
     this.#server.close();
