@@ -130,10 +130,13 @@ export class WaypointLab {
     await until('the waypoint to be ready', () => this.http(15_021, '/healthz/ready') === 'ready\n');
   }
 
-  /** A local TCP port, inside the namespace, whose connections are tunnelled to this port of the service. `from` is the client's address. */
-  open(service: string, port: number): number {
+  /**
+   * A local TCP port whose connections are tunnelled to this port of the service: in the namespace, or in the network of the test itself (`outside`), for
+   * clients that run in this process.
+   */
+  open(service: string, port: number, where: 'inside' | 'outside' = 'inside'): number {
     const authority = `${this.#vips.get(service)}:${port}`;
-    const listener = this.inside(() =>
+    const listen = () =>
       Bun.listen<SocketEvents>({
         hostname: '127.0.0.1',
         port: 0,
@@ -147,8 +150,8 @@ export class WaypointLab {
             this.#join(socket, authority);
           },
         },
-      }),
-    );
+      });
+    const listener = where === 'inside' ? this.inside(listen) : listen();
     this.#listeners.push(listener);
     return listener.port;
   }
