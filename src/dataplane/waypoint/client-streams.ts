@@ -53,7 +53,8 @@ export class ClientStreams implements TcpHost {
       // What is declared HTTP may come in either version, and is never taken for anything else.
       const isHttp = declared !== 'UNKNOWN';
       new Detection(channel, isHttp ? 0 : LIMITS.DETECTION, (protocol) => {
-        if (protocol === 'http2') this.#sessions.add(new Http2Session(channel, this.#hostOf(client)));
+        const isHttp2 = protocol === 'http2' || (protocol === 'other' && (declared === 'HTTP2' || declared === 'GRPC'));
+        if (isHttp2) this.#sessions.add(new Http2Session(channel, this.#hostOf(client)));
         else if (isHttp || protocol === 'http1') this.#sessions.add(new Http1Session(channel, this.#hostOf(client)));
         else if (protocol === 'tls') this.#serveTls(channel, client);
         else this.#serveTcp(channel, client);
