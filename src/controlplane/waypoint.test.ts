@@ -288,3 +288,15 @@ test('a Gateway that changes its mind loses what was made for it', async () => {
   await api.client.patch(GatewayKind, 'moved', { spec: { gatewayClassName: 'somebody-elses' } }, { namespace: 'shop' });
   await eventually(() => expect(deployment('second')).rejects.toThrow('not found'));
 });
+
+test('a ConfigMap of the root namespace changes every waypoint of the class it names', async () => {
+  await createGateway('classy');
+  await eventually(() => deployment('classy'));
+  await api.client.create<ConfigMap>(ConfigMapKind, {
+    metadata: { name: 'defaults', namespace: 'istio-system', labels: { 'gateway.istio.io/defaults-for-class': 'istio-waypoint' } },
+    data: { deployment: 'spec: {template: {spec: {securityContext: {runAsUser: 1337}}}}' },
+  });
+  await eventually(async () => expect((await deployment('classy')).spec.template.spec.securityContext?.runAsUser).toBe(1337));
+  await del(api, ConfigMapKind, 'istio-system', 'defaults');
+  await eventually(async () => expect((await deployment('classy')).spec.template.spec.securityContext?.runAsUser).toBeUndefined());
+});

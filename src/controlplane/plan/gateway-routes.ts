@@ -75,9 +75,6 @@ export class GatewayRoutes {
   get isDirty(): boolean {
     return this.#dirty.size > 0;
   }
-  get size(): number {
-    return this.#entries.size;
-  }
 
   /** `key` is `namespace/name`; undefined: it is gone. What did not change the object's specification changes nothing here. */
   set(kind: RouteKind, key: string, object: AnyRoute | undefined): void {

@@ -135,7 +135,7 @@ export class IstioRules {
 
   /** What both kinds say about a service. */
   planOf(key: string): IstioServicePlan | undefined {
-    const service = this.routed(key);
+    const service = this.#routedByKey(key);
     if (service === undefined) return undefined;
     const fragments = [...this.#routed.of(key)].flatMap((id) => {
       const entry = this.#virtualServices.get(id);
@@ -176,12 +176,12 @@ export class IstioRules {
     });
   }
   #inForce(key: string): readonly CompiledDestinationRule[] {
-    const service = this.routed(key);
+    const service = this.#routedByKey(key);
     return service === undefined ? [] : destinationRulesFor(service, this.#rulesOf(key), this.#services.rootNamespace);
   }
 
   /** The service as VirtualServices see it. */
-  routed(key: string): RoutedService | undefined {
+  #routedByKey(key: string): RoutedService | undefined {
     const name = serviceNameOf(key, this.#services.clusterDomain);
     return name && this.#routedService(name.namespace, name.name);
   }

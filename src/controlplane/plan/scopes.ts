@@ -18,13 +18,7 @@ export class PlanScopes {
   readonly #sent = new Map<string, ReadonlySet<string>>();
   readonly #dirty = new Set<string>();
 
-  get size(): number {
-    return this.#plans.size;
-  }
-  /** The waypoints that have, or should have, the plan of a service. */
-  gatewaysOf(service: string): ReadonlySet<string> {
-    return this.#sent.get(service) ?? NOBODY;
-  }
+  /** The waypoints a service is bound to. */
   boundTo(service: string): readonly string[] {
     return this.#bound.get(service) ?? [];
   }
@@ -47,7 +41,7 @@ export class PlanScopes {
       const plan = this.#plans.get(service);
       const wanted = plan === undefined ? NOBODY : this.#wanted(service);
       for (const gateway of wanted) put(changes, gateway, service, plan);
-      for (const gateway of this.gatewaysOf(service)) if (!wanted.has(gateway)) put(changes, gateway, service, undefined);
+      for (const gateway of this.#sent.get(service) ?? NOBODY) if (!wanted.has(gateway)) put(changes, gateway, service, undefined);
       if (wanted.size === 0) this.#sent.delete(service);
       else this.#sent.set(service, wanted);
     }

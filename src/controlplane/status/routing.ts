@@ -28,8 +28,8 @@ export interface RoutingStatusSources {
 
 /** Writes at once; more would only queue in the API server. */
 const PARALLEL = 8;
-/** Objects per round, so that a large mesh's first statuses do not keep others waiting. */
-const ROUND_LIMIT = 500;
+/** Objects per round, so that a large mesh's first statuses hold up no push for longer than some milliseconds. */
+const ROUND_LIMIT = 200;
 
 /** Whether the waypoints have it: on routes with a domain before it, as the Gateway API wants of conditions that are not its own. */
 const ROUTE_SYNCED = 'lateen.dev/WaypointSynced';

@@ -1,5 +1,8 @@
 import { type Change, type NewResource, ResourceStore } from './store.ts';
 
+/** Scopes that clients may name before anything is in them: a name costs a store, and whoever may connect could make up names. */
+const NAMED_SCOPES_LIMIT = 10_000;
+
 type Listener = (store: ResourceStore, changes: readonly Change[]) => void;
 
 /** One type of which each client sees only what concerns it: a store for each scope (a waypoint, `namespace/name`). */
@@ -18,17 +21,11 @@ export class ScopedStores {
     for (const store of this.#stores.values()) size += store.size;
     return size;
   }
-  /** Grows with each change in any scope. */
-  get generation(): number {
-    let generation = 0;
-    for (const store of this.#stores.values()) generation += store.generation;
-    return generation;
-  }
   scopes(): IterableIterator<string> {
     return this.#stores.keys();
   }
 
-  /** The store of a scope, made when it is first asked for: a client may come before anything concerns it. */
+  /** The store of a scope, made when it is first asked for. */
   scope(name: string): ResourceStore {
     let store = this.#stores.get(name);
     if (store === undefined) {
@@ -40,6 +37,11 @@ export class ScopedStores {
       });
     }
     return store;
+  }
+
+  /** For a client that says which scope is its own; undefined when too many were made up. */
+  named(name: string): ResourceStore | undefined {
+    return this.#stores.has(name) || this.#stores.size < NAMED_SCOPES_LIMIT ? this.scope(name) : undefined;
   }
 
   onChange(listener: Listener): void {

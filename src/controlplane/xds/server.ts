@@ -42,7 +42,7 @@ export class DiscoveryServer {
     const byType = new Map(stores.map((store) => [store.typeUrl, store]));
     const scopedByType = new Map(scoped.map((store) => [store.typeUrl, store]));
     this.#stores = (typeUrl, connection) =>
-      byType.get(typeUrl) ?? (connection.waypoint === '' ? undefined : scopedByType.get(typeUrl)?.scope(connection.waypoint));
+      byType.get(typeUrl) ?? (connection.waypoint === '' ? undefined : scopedByType.get(typeUrl)?.named(connection.waypoint));
     this.#authenticator = authenticator;
     this.#log = log;
     this.#events = events;
