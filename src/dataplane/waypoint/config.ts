@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { ConfigError, type CoreConfig, readCoreConfig } from '../core/config.ts';
 import { ConfigReader } from '../core/config-reader.ts';
 import { LIMITS } from './limits.ts';
+import { readTracing, type TracingConfig } from './tracing-config.ts';
 
 export interface Config extends CoreConfig {
   readonly accessLog: 'text' | 'json' | 'none';
@@ -14,6 +15,8 @@ export interface Config extends CoreConfig {
   readonly localPlans: string | undefined;
   /** How long after SIGTERM new connections are still taken: until node proxies know that this replica is going. */
   readonly drainLinger: number;
+  /** Undefined: no spans are recorded. */
+  readonly tracing: TracingConfig | undefined;
 }
 
 /** Throws a `ConfigError` with every problem. */
@@ -30,6 +33,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     hbonePort: reader.integer('HBONE_PORT', 15_008, 1, 65_535),
     localPlans,
     drainLinger: reader.duration('DRAIN_LINGER', Math.min(LIMITS.DRAIN_LINGER, core.terminationDeadline / 2)),
+    tracing: readTracing(reader),
   };
   for (const name of ['POD_NAME', 'POD_NAMESPACE', 'SERVICE_ACCOUNT'] as const)
     if (reader.text(name, '') === '') reader.problem(`environment variable ${name} is not set: a waypoint has the identity of its pod`);

@@ -2,6 +2,7 @@
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { AccessLog } from './access-log.ts';
 import type { RequestMetrics } from './request-metrics.ts';
+import type { Tracer } from './tracer.ts';
 import type { Traffic } from './traffic.ts';
 import type { UpstreamPool } from './upstream-pool.ts';
 
@@ -10,6 +11,7 @@ export interface RequestContext {
   readonly pool: UpstreamPool;
   readonly metrics: RequestMetrics;
   readonly access: AccessLog;
+  readonly tracer: Tracer;
   readonly log: Logger;
   /** From 0 (inclusive) to 1. */
   readonly random: () => number;

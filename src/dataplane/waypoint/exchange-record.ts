@@ -14,6 +14,12 @@ export class ExchangeRecord {
   readonly isGrpc: boolean;
   requestId = '';
   traceId = '';
+  /** Of the waypoint's own part in the trace; empty: it has none. */
+  spanId = '';
+  parentSpanId = '';
+  isSampled = false;
+  /** The header for the endpoint; empty: what the client sent goes on. */
+  traceparent = '';
   action: HttpAction | undefined;
   backend: WeightedBackend | undefined;
   upstream: Upstream | undefined;
@@ -58,6 +64,7 @@ export class ExchangeRecord {
         responseBytes: this.responseBytes,
       },
     );
+    if (this.isSampled) context.tracer.end(this, duration);
     if (context.access.isEnabled) this.#log(context, duration);
   }
 

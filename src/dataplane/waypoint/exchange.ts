@@ -44,6 +44,7 @@ import {
 import { MirrorCopy } from './mirror-copy.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 import { newRequestId } from './request-id.ts';
+import { propagated } from './tracer.ts';
 import type { PortRoutes, Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
 
@@ -88,6 +89,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     this.#head = head;
     this.#record = new ExchangeRecord(head, client, now);
     this.#record.requestId = headerOf(head.headers, 'x-request-id') ?? newRequestId();
+    context.tracer.begin(this.#record);
     this.#isRequestEnded = head.contentLength === 0;
     this.#idleTimeout = context.idleTimeout;
     this.dueAt = this.#idleTimeout > 0 ? now + this.#idleTimeout : Number.POSITIVE_INFINITY;
@@ -178,8 +180,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
 
   #outgoingOf(action: HttpAction, backend: WeightedBackend): OutgoingRequest {
     const head = this.#head;
-    let { headers, path, authority } = head;
-    if (headerOf(headers, 'x-request-id') === undefined) headers = [...headers, ['x-request-id', this.#record.requestId]];
+    let { path, authority } = head;
+    let headers = propagated(this.#record);
     if (action.requestHeaders !== undefined) headers = editHeaders(headers, action.requestHeaders);
     if (backend.requestHeaders !== undefined) headers = editHeaders(headers, backend.requestHeaders);
     for (const rewrite of [action.rewrite, backend.rewrite]) {

@@ -35,4 +35,11 @@ export const LIMITS = {
   DRAIN_LINGER: 3000,
   /** Streams of one client HTTP/2 connection inside the tunnel. */
   HTTP2_STREAMS: 1000,
+  /** Spans that wait for the collector, those of one request to it, how long one waits for others, and the collector's answer (OpenTelemetry's defaults). */
+  SPAN_QUEUE: 2048,
+  SPAN_BATCH: 512,
+  SPAN_DELAY: 5000,
+  SPAN_TIMEOUT: 10_000,
+  /** At the end of the drain: for the last spans. */
+  SPAN_DRAIN: 2000,
 } as const;

@@ -1,7 +1,7 @@
 /** The waypoint as a whole: starts its parts in order, and ends them in order. */
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload } from '../../mesh/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
-import { type Counter, type Logger, type Logging, type LogSink, Registry } from '../../platform/telemetry/index.ts';
+import { type Counter, type Logger, type Logging, type LogSink, Registry, SpanExporter } from '../../platform/telemetry/index.ts';
 import { CLIENT_SETTINGS, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
 import { CaClient } from '../core/ca-client.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
@@ -26,6 +26,8 @@ import type { RequestContext } from './context.ts';
 import { LIMITS } from './limits.ts';
 import { applyLocalPlans, planHandler } from './plan-state.ts';
 import { RequestMetrics } from './request-metrics.ts';
+import { Tracer } from './tracer.ts';
+import type { TracingConfig } from './tracing-config.ts';
 import { Traffic } from './traffic.ts';
 import { TunnelServer } from './tunnel-server.ts';
 import { UpstreamPool } from './upstream-pool.ts';
@@ -54,6 +56,7 @@ export class Waypoint {
   readonly #streams: ClientStreams;
   readonly #server: TunnelServer;
   readonly #refusals: Counter;
+  readonly #spans: SpanExporter | undefined;
   readonly #http: HttpServers;
   readonly #clientSettings: Http2Settings;
   readonly #exit = Promise.withResolvers<number>();
@@ -109,6 +112,7 @@ export class Waypoint {
       dialOptions: this.#dialOptions(),
       tls: backendTls,
     });
+    this.#spans = config.tracing && this.#exporter(config.tracing, telemetry);
     const connections = new TrafficMetrics(telemetry);
     const http2Settings = applicationHttp2();
     this.#context = {
@@ -116,6 +120,7 @@ export class Waypoint {
       pool: new UpstreamPool(connector, http2Settings),
       metrics: new RequestMetrics(telemetry),
       access: this.#access,
+      tracer: new Tracer({ sampler: config.tracing?.sampler, exporter: this.#spans }),
       log: this.#log,
       random: Math.random,
       idleTimeout: config.streamIdleTimeout,
@@ -211,6 +216,7 @@ export class Waypoint {
     this.#certificates.close();
     this.#ca?.close();
     this.#access.flush();
+    await this.#spans?.close(LIMITS.SPAN_DRAIN);
     // The answer to /quitquitquit still has to go out.
     setTimeout(() => void this.#http.close().then(() => this.#exit.resolve(0)), 10);
   }
@@ -236,6 +242,33 @@ export class Waypoint {
   #refused(reason: string, client: string, message: string): void {
     this.#refusals.labels({ direction: 'inbound', reason }).inc();
     this.#log.warn('refused', { client, reason, error: message });
+  }
+
+  #exporter(tracing: TracingConfig, telemetry: Registry): SpanExporter {
+    const { podName, podNamespace, clusterId } = this.#config;
+    const { url, headers, maxQueue, maxBatch, delay, timeout, serviceName, resource } = tracing;
+    return new SpanExporter(
+      {
+        url,
+        headers,
+        scope: 'lateen.waypoint',
+        maxQueue,
+        maxBatch,
+        delay,
+        timeout,
+        // Istio names a proxy `<canonical service>.<namespace>`.
+        resource: () => ({
+          'k8s.cluster.name': clusterId,
+          'k8s.namespace.name': podNamespace,
+          'k8s.pod.name': podName,
+          ...resource,
+          'service.name': serviceName ?? resource['service.name'] ?? `${this.#itself()?.canonicalName ?? podName}.${podNamespace}`,
+        }),
+        onFailure: (reason) => this.#log.warn('spans are lost', { collector: new URL(url).origin, error: reason }),
+        onRecovery: () => this.#log.info('the collector takes spans again', { collector: new URL(url).origin }),
+      },
+      telemetry,
+    );
   }
 
   #dialOptions() {

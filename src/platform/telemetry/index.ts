@@ -24,3 +24,5 @@ export {
   Registry,
   type RegistryOptions,
 } from './metrics.ts';
+export type { SpanAttribute, SpanData } from './otlp-span.ts';
+export { SpanExporter, type SpanExporterOptions } from './span-exporter.ts';
