@@ -1,0 +1,146 @@
+/** Both proxies in one network namespace, with backends of their own, and conversations held with both at once. */
+import { keyOf, type LabService, WaypointLab } from '../lab.ts';
+import { Backends, type Scripts } from './backend.ts';
+import type { Case } from './case.ts';
+import { RawClient } from './client.ts';
+import { EnvoyProcess } from './envoy.ts';
+import { envoyConfig } from './envoy-config.ts';
+import { arrivalLines, conversationLines } from './outcome.ts';
+import { BACKEND_PORT, BACKENDS, type BackendName, PLAN, SERVICE_PORT } from './scenario.ts';
+
+const ENVOY_PORT = 19_080;
+const PROBE = 'GET /probe HTTP/1.1\r\nHost: probe.test\r\n\r\n';
+const PROBE_LINE = 'GET /probe HTTP/1.1';
+
+/** How long an answer is waited for, milliseconds: at all; when the other proxy has answered; when none is expected. */
+const PATIENCE = 8000;
+const PATIENCE_BEHIND = 2000;
+const PATIENCE_FOR_NONE = 300;
+
+const names = Object.keys(BACKENDS) as BackendName[];
+
+export interface Side {
+  readonly name: 'ours' | 'envoy';
+  readonly port: number;
+  readonly backends: Backends;
+}
+
+export class Rig {
+  readonly lab = new WaypointLab();
+  #envoy!: EnvoyProcess;
+  #sides!: readonly [ours: Side, envoy: Side];
+
+  async start(envoy: string, scripts: Scripts): Promise<void> {
+    const { lab } = this;
+    const address = (network: number, name: BackendName): string => `127.0.${network}.${BACKENDS[name]}`;
+    const side = (network: number): Backends => {
+      const backends = new Backends(scripts);
+      lab.inside(() => {
+        for (const name of names) if (name !== 'gone') backends.listen(name, address(network, name), BACKEND_PORT);
+      });
+      return backends;
+    };
+    const [ourBackends, envoyBackends] = [side(0), side(1)];
+    const services: LabService[] = names.map((name) => ({
+      name,
+      ports: [{ port: SERVICE_PORT, targetPort: BACKEND_PORT, protocol: 'HTTP11' }],
+      endpoints: [address(0, name)],
+    }));
+    await lab.start(services, [PLAN]);
+    const clusters = new Map(names.map((name) => [keyOf(name), { name, address: address(1, name), port: BACKEND_PORT }]));
+    const config = envoyConfig({ address: '127.0.0.1', port: ENVOY_PORT, table: PLAN.ports[0]!.http!, clusters });
+    this.#envoy = new EnvoyProcess(envoy, lab, config);
+    this.#sides = [
+      { name: 'ours', port: lab.open('app', SERVICE_PORT), backends: ourBackends },
+      { name: 'envoy', port: ENVOY_PORT, backends: envoyBackends },
+    ];
+    await this.#envoy.ready(async () => {
+      const client = lab.inside(() => new RawClient(ENVOY_PORT));
+      client.send(Buffer.from(PROBE));
+      await Promise.race([client.until(() => client.received.length > 0), Bun.sleep(500)]);
+      client.close();
+      return client.received.length > 0;
+    });
+  }
+
+  async stop(): Promise<void> {
+    for (const { backends } of this.#sides ?? []) backends.stop();
+    await this.#envoy?.stop();
+    await this.lab.stop();
+  }
+
+  get sides(): readonly [ours: Side, envoy: Side] {
+    return this.#sides;
+  }
+
+  connect(side: Side): RawClient {
+    return this.lab.inside(() => new RawClient(side.port));
+  }
+
+  /** The outcomes of a case at ours and at Envoy. */
+  async run(one: Case): Promise<readonly [ours: string[], envoy: string[]]> {
+    if (this.#envoy.hasEnded) throw new Error(`Envoy has ended:\n${this.#envoy.log}`);
+    for (const { backends } of this.#sides) backends.reset();
+    const clients = this.#sides.map((side) => this.connect(side));
+    for (const part of one.send) {
+      if (typeof part === 'number') await Bun.sleep(part);
+      else for (const client of clients) client.send(Buffer.from(part, 'latin1'));
+    }
+    if (one.ends) for (const client of clients) client.end();
+    const finals = (client: RawClient): number => finalCount(client, one.methods);
+    const patience = one.responses === 0 ? PATIENCE_FOR_NONE : PATIENCE;
+    await together(clients, (client) => finals(client) >= Math.max(1, one.responses), patience);
+    const before = clients.map(finals);
+    const closed = clients.map((client) => client.isClosed);
+    if (one.probes) {
+      for (const client of clients) if (!client.isClosed) client.send(Buffer.from(PROBE));
+      const isProbed = (client: RawClient): boolean => finals(client) > before[clients.indexOf(client)]!;
+      await together(clients, isProbed, before.includes(0) ? PATIENCE_FOR_NONE : PATIENCE);
+    }
+    for (const client of clients) if (!one.probes && !client.isClosed) client.close();
+    const outcomes = await Promise.all(
+      this.#sides.map(async ({ backends }, at) => {
+        const client = clients[at]!;
+        const { messages, malformed, rest } = client.responses(one.methods);
+        const probed = one.probes && finals(client) > before[at]! && messages.at(-1)!.headers.some(([, value]) => value === 'app');
+        const connection = !one.probes
+          ? []
+          : probed
+            ? ['connection goes on']
+            : client.isClosed || closed[at]
+              ? ['connection is closed']
+              : ['connection hangs'];
+        client.close();
+        await settled(backends, one.arrivals);
+        const arrivals = probed ? withoutProbe(backends.arrivals) : backends.arrivals;
+        return [...conversationLines(probed ? messages.slice(0, -1) : messages, malformed, rest), ...connection, ...arrivalLines(arrivals)];
+      }),
+    );
+    return [outcomes[0]!, outcomes[1]!];
+  }
+}
+
+const isFinal = (startLine: string): boolean => startLine[9] !== '1' || startLine.startsWith('101', 9);
+
+function finalCount(client: RawClient, methods: readonly string[]): number {
+  const { messages, malformed } = client.responses(methods);
+  return messages.filter(({ startLine }) => isFinal(startLine)).length + (malformed === undefined ? 0 : 1);
+}
+
+/** Waits until `test` holds for all clients or their connections are closed; only a while longer for the second than for the first. */
+async function together(clients: readonly RawClient[], test: (client: RawClient) => boolean, patience: number): Promise<void> {
+  const done = clients.map((client) => client.until(() => test(client)));
+  const first = await Promise.race([...done.map((one) => one.then(() => true)), Bun.sleep(patience).then(() => false)]);
+  if (first) await Promise.race([Promise.all(done), Bun.sleep(PATIENCE_BEHIND)]);
+}
+
+/** Waits until the backends have what comes to them: requests that are under way end with their connections. */
+async function settled(backends: Backends, arrivals: number): Promise<void> {
+  const deadline = performance.now() + PATIENCE_BEHIND;
+  while (performance.now() < deadline && (!backends.isQuiet || backends.arrivals.length < arrivals)) await Bun.sleep(5);
+}
+
+function withoutProbe(arrivals: Backends['arrivals']): Backends['arrivals'] {
+  const at = arrivals.findLastIndex((arrival) => 'message' in arrival && arrival.message.startLine === PROBE_LINE);
+  return at < 0 ? arrivals : arrivals.toSpliced(at, 1);
+}
