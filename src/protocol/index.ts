@@ -1,3 +1,5 @@
+export { isGrpcContentType } from './grpc/content-type.ts';
+export { GrpcMessageCounter } from './grpc/message-counter.ts';
 export { type Authority, formatAddress, formatAuthority, parseAuthority } from './hbone/authority.ts';
 export { type Baggage, type BaggageWorkloadType, encodeBaggage, parseBaggage } from './hbone/baggage.ts';
 export {

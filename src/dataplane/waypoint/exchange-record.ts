@@ -1,5 +1,6 @@
 /** What is known of an exchange when it is over, for metrics and log. */
 import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/index.ts';
+import { GrpcMessageCounter, isGrpcContentType } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
 import { headerOf } from './header-fields.ts';
@@ -32,13 +33,19 @@ export class ExchangeRecord {
   responseBytes = 0;
   /** When the response began, after the start; -1: it did not. */
   upstreamTime = -1;
+  /** Of a gRPC call. */
+  readonly requestMessages: GrpcMessageCounter | undefined;
+  readonly responseMessages: GrpcMessageCounter | undefined;
   #flags = '';
 
   constructor(head: RequestHead, client: Client, startedAt: number) {
     this.head = head;
     this.client = client;
     this.startedAt = startedAt;
-    this.isGrpc = headerOf(head.headers, 'content-type')?.startsWith('application/grpc') === true;
+    this.isGrpc = isGrpcContentType(headerOf(head.headers, 'content-type'));
+    if (!this.isGrpc) return;
+    this.requestMessages = new GrpcMessageCounter();
+    this.responseMessages = new GrpcMessageCounter();
   }
 
   flag(flag: ResponseFlag): void {
@@ -62,6 +69,8 @@ export class ExchangeRecord {
         duration,
         requestBytes: this.requestBytes,
         responseBytes: this.responseBytes,
+        requestMessages: this.requestMessages?.count ?? 0,
+        responseMessages: this.responseMessages?.count ?? 0,
       },
     );
     if (this.isSampled) context.tracer.end(this, duration);

@@ -284,7 +284,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     this.#hasMoved = true;
     const { length } = chunk;
     const stream = this.#stream;
-    this.#record.requestBytes += length;
+    const record = this.#record;
+    record.requestBytes += length;
+    if (record.requestMessages !== undefined) record.requestMessages.push(chunk);
     this.#body.add(chunk, stream !== undefined);
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.sendBody(chunk);
     if (stream === undefined) {
@@ -355,7 +357,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   onResponseBody(chunk: Uint8Array): void {
     if (this.#isDone) return;
     this.#hasMoved = true;
-    this.#record.responseBytes += chunk.length;
+    const record = this.#record;
+    record.responseBytes += chunk.length;
+    if (record.responseMessages !== undefined) record.responseMessages.push(chunk);
     const downstream = this.#downstream;
     downstream.sendResponseBody(chunk);
     if (downstream.isResponseBackedUp) this.#responseOwed += chunk.length;

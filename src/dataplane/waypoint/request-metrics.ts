@@ -25,6 +25,9 @@ export interface RequestFacts {
   readonly duration: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** 0 when it was no gRPC call. */
+  readonly requestMessages: number;
+  readonly responseMessages: number;
 }
 
 /** The series of one kind of answer between two workloads. */
@@ -33,12 +36,18 @@ export class RequestSeries {
   readonly duration: HistogramHandle;
   readonly requestBytes: HistogramHandle;
   readonly responseBytes: HistogramHandle;
+  readonly requestMessages: CounterHandle | undefined;
+  readonly responseMessages: CounterHandle | undefined;
 
   constructor(metrics: RequestMetrics, labels: Labels) {
     this.total = metrics.total.labels(labels);
     this.duration = metrics.duration.labels(labels);
     this.requestBytes = metrics.requestBytes.labels(labels);
     this.responseBytes = metrics.responseBytes.labels(labels);
+    if (labels['request_protocol'] !== 'grpc') return;
+    const { response_code: _code, grpc_response_status: _status, ...parties } = labels;
+    this.requestMessages = metrics.requestMessages.labels(parties);
+    this.responseMessages = metrics.responseMessages.labels(parties);
   }
 
   observe(facts: RequestFacts): void {
@@ -46,6 +55,8 @@ export class RequestSeries {
     this.duration.observe(facts.duration);
     this.requestBytes.observe(facts.requestBytes);
     this.responseBytes.observe(facts.responseBytes);
+    if (this.requestMessages !== undefined) this.requestMessages.value += facts.requestMessages;
+    if (this.responseMessages !== undefined) this.responseMessages.value += facts.responseMessages;
   }
 }
 
