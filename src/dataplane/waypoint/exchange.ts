@@ -163,7 +163,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (session !== undefined) this.#session = readSession(session, this.#head.headers, Date.now());
     const backend = sessionBackend(action.backends, this.#session) ?? chooseBackend(action.backends, random);
     if (backend === undefined || backend.invalid !== undefined) {
-      this.#answer({ status: 500, flag: 'NC', details: 'cluster_not_found', body: backend?.invalid ?? 'the route has no backend' });
+      const body = backend?.invalid ?? 'the route has no backend';
+      // GRPCRoute `backendRefs`: UNAVAILABLE, where 500 alone would say UNKNOWN.
+      this.#answer({ status: 500, flag: 'NC', details: 'cluster_not_found', body, ...(record.isGrpc ? { grpcStatus: 14 } : {}) });
       return;
     }
     record.backend = backend;
