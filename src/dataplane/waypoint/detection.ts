@@ -19,7 +19,7 @@ export class Detection implements ChannelEvents {
     this.#channel = channel;
     this.#decided = decided;
     channel.events = this;
-    if (patience > 0) this.#timer = setTimeout(() => this.#decide('other', undefined), patience);
+    if (patience > 0) this.#timer = setTimeout(() => this.#decide('other', this.#seen), patience);
   }
 
   onChannelData(chunk: Uint8Array): void {
