@@ -98,7 +98,7 @@ export class ClientStreams implements TcpHost {
     if (plan?.tls === undefined) this.#begin(channel, client, matchTcp(plan?.tcp ?? [], client.namespace));
     else
       new ServerNameReader(channel, (serverName) =>
-        this.#begin(channel, client, matchTls(plan.tls ?? [], serverName) ?? matchTcp(plan.tcp ?? [], client.namespace)),
+        this.#begin(channel, client, matchTls(plan.tls ?? [], serverName, client.namespace) ?? matchTcp(plan.tcp ?? [], client.namespace)),
       );
   }
 
