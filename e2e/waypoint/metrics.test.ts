@@ -15,7 +15,7 @@ const message = (text: string): Buffer => {
 
 beforeAll(async () => {
   const grpc = http2.createServer();
-  grpc.on('stream', (stream) => {
+  grpc.on('stream', (stream: http2.ServerHttp2Stream) => {
     stream.resume();
     stream.on('end', () => {
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });

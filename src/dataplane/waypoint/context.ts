@@ -1,6 +1,7 @@
 /** What all requests of a waypoint share. */
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { AccessLog } from './access-log.ts';
+import type { LimitHits } from './limit-hits.ts';
 import type { RequestMetrics } from './request-metrics.ts';
 import type { Tracer } from './tracer.ts';
 import type { Traffic } from './traffic.ts';
@@ -10,6 +11,7 @@ export interface RequestContext {
   readonly traffic: Traffic;
   readonly pool: UpstreamPool;
   readonly metrics: RequestMetrics;
+  readonly limits: LimitHits;
   readonly access: AccessLog;
   readonly tracer: Tracer;
   readonly log: Logger;

@@ -51,6 +51,8 @@ import type { OutgoingRequest } from './upstream.ts';
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
+const OVERFLOW: LocalAnswer = { status: 503, flag: 'UO', details: 'overflow', body: 'upstream overflow' };
+
 export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   readonly #context: RequestContext;
   readonly #downstream: Downstream;
@@ -102,6 +104,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     context.active++;
     deadlines.add(this);
     if (context.active > context.maxActive) {
+      context.limits.hit('active_requests');
       this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'too many requests' });
       return;
     }
@@ -208,11 +211,14 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     }
     record.upstream = upstream;
     const pool = upstream.policy?.connectionPool;
-    if (
-      (pool?.maxRequests !== undefined && upstream.active >= pool.maxRequests) ||
-      (this.#attempts > 0 && pool?.maxRetries !== undefined && upstream.retries >= pool.maxRetries)
-    ) {
-      this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'upstream overflow' });
+    if (pool?.maxRequests !== undefined && upstream.active >= pool.maxRequests) {
+      context.limits.hit('max_requests');
+      this.#answer(OVERFLOW);
+      return;
+    }
+    if (pool?.maxRetries !== undefined && this.#attempts > 0 && upstream.retries >= pool.maxRetries) {
+      context.limits.hit('max_retries');
+      this.#answer(OVERFLOW);
       return;
     }
     const endpoint = this.#pick(upstream, now);
@@ -231,11 +237,14 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (perTry) this.#attemptTimer = setTimeout(() => this.#attemptTimedOut(), perTry);
     let started: ReturnType<typeof context.pool.start>;
     try {
-      const to = { endpoint, service: upstream.service, policy: upstream.policy };
-      started = context.pool.start(to, this.#speaksHttp2(upstream), this.#outgoing!, this);
+      started = context.pool.start(upstream, endpoint, this.#speaksHttp2(upstream), this.#outgoing!, this);
     } catch (error) {
       // A field that a route sets and no server would take.
       this.#answer({ status: 500, flag: 'UPE', details: 'invalid_request_head', body: (error as Error).message });
+      return;
+    }
+    if (started === undefined) {
+      this.#answer(OVERFLOW);
       return;
     }
     // It may have failed already.

@@ -35,6 +35,8 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
   /** Requests it has carried. */
   requests = 0;
   idleSince = 0;
+  isConnected = false;
+  readonly madeAt = performance.now();
 
   constructor(owner: UpstreamOwner<Http1Upstream>) {
     this.#owner = owner;
@@ -48,6 +50,8 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
     }
     this.#channel = channel;
     channel.events = this;
+    this.isConnected = true;
+    this.#owner.connected(this);
     for (const bytes of this.#early) channel.write(bytes);
     const waited = this.#early.length > 0;
     this.#early = [];

@@ -28,6 +28,8 @@ export class Http2Upstream implements ChannelEvents, Http2Handler, Deadline {
   #connectFailure = '';
   requests = 0;
   idleSince = 0;
+  isConnected = false;
+  readonly madeAt = performance.now();
 
   constructor(owner: UpstreamOwner<Http2Upstream>, settings: Http2Settings) {
     this.#owner = owner;
@@ -41,6 +43,8 @@ export class Http2Upstream implements ChannelEvents, Http2Handler, Deadline {
     }
     this.#channel = channel;
     channel.events = this;
+    this.isConnected = true;
+    this.#owner.connected(this);
     this.#output.attach(channel);
     deadlines.add(this);
     this.onChannelDrained();

@@ -34,15 +34,20 @@ export class MirrorCopy implements UpstreamEvents {
     const mirror = new MirrorCopy(endpoint);
     // As Envoy marks them, so that the backend can tell them apart.
     const copy = { ...request, authority: shadowed(request.authority) };
-    const to = { endpoint, service: upstream.service, policy: upstream.policy };
+    let started: ReturnType<typeof context.pool.start>;
     try {
-      mirror.#stream = context.pool.start(to, speaksHttp2(upstream), copy, mirror).stream;
+      started = context.pool.start(upstream, endpoint, speaksHttp2(upstream), copy, mirror);
     } catch (error) {
       // The original meets the same fault and answers for it.
       context.log.debug('a mirrored request was not sent', { error: (error as Error).message });
       mirror.#over();
       return undefined;
     }
+    if (started === undefined) {
+      mirror.#over();
+      return undefined;
+    }
+    mirror.#stream = started.stream;
     return mirror;
   }
 

@@ -14,6 +14,7 @@ export const RESPONSE_FLAGS = {
   DPE: 'the client sent something that is not HTTP',
   DI: 'the route delays requests on purpose (fault)',
   FI: 'the route aborts requests on purpose (fault)',
+  DT: 'the connection was open for as long as maxConnectionDuration of the DestinationRule allows',
   SI: 'nothing moved for the idle timeout',
   LR: 'the waypoint ended the exchange: it was shutting down',
 } as const;

@@ -39,6 +39,8 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   #destination: Upstream | undefined;
   #series: TrafficSeries | undefined;
   #route = 'default';
+  #idleTimeout: number = LIMITS.IDLE_TCP;
+  #endsAt = Number.POSITIVE_INFINITY;
   dueAt = performance.now() + LIMITS.IDLE_TCP;
 
   constructor(channel: Channel, host: TcpHost, client: Client) {
@@ -66,6 +68,15 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
       return;
     }
     this.#destination = destination;
+    const pool = destination.policy?.connectionPool;
+    this.#idleTimeout = (pool?.tcpIdleTimeout ?? LIMITS.IDLE_TCP) || Number.POSITIVE_INFINITY;
+    if (pool?.maxConnectionDuration) this.#endsAt = now + pool.maxConnectionDuration;
+    this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
+    if (pool?.maxConnections !== undefined && destination.connections >= pool.maxConnections) {
+      context.limits.hit('max_connections');
+      this.#end('UO', 'maxConnections of the DestinationRule');
+      return;
+    }
     const endpoint = destination.cluster.pick({ random: context.random, now });
     if (endpoint === undefined) {
       this.#end('UH', 'no healthy upstream');
@@ -73,6 +84,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
     }
     this.#endpoint = endpoint;
     endpoint.active++;
+    destination.connections++;
     this.#series = connections.series({
       reporter: 'waypoint',
       source: this.#client.workload,
@@ -180,9 +192,12 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   }
 
   onDeadline(now: number): void {
-    if (this.#hasMoved) {
+    if (now >= this.#endsAt) {
+      this.#host.context.limits.hit('max_connection_duration');
+      this.#end('DT', 'maxConnectionDuration of the DestinationRule');
+    } else if (this.#hasMoved) {
       this.#hasMoved = false;
-      this.dueAt = now + (this.#destination?.policy?.connectionPool?.tcpIdleTimeout ?? LIMITS.IDLE_TCP);
+      this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
     } else this.#end('SI', 'nothing moved for the idle timeout');
   }
 
@@ -195,7 +210,10 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
     if (this.#isOver) return;
     this.#isOver = true;
     deadlines.delete(this);
-    if (this.#endpoint !== undefined) this.#endpoint.active--;
+    if (this.#endpoint !== undefined) {
+      this.#endpoint.active--;
+      this.#destination!.connections--;
+    }
     if (flag !== undefined) {
       this.#channel.abort();
       this.#upstream?.abort();

@@ -30,6 +30,9 @@ export class Upstream {
   /** Requests under way, for the limits of the connection pool. */
   active = 0;
   retries = 0;
+  /** Connections to all its endpoints, those under way too, and requests that wait for one. */
+  connections = 0;
+  pending = 0;
   version = -1;
 
   constructor(backend: Backend, service: Service, policy: BackendPolicy | undefined, cluster: Cluster) {

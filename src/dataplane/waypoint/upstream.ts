@@ -17,6 +17,8 @@ export interface OutgoingRequest {
 
 /** Who lends connections and takes them back. */
 export interface UpstreamOwner<C> {
+  /** It is there: requests that were given to it before no longer wait. */
+  connected(connection: C): void;
   /** The connection may carry another request. */
   release(connection: C): void;
   /** It may not. Called once. */

@@ -23,6 +23,7 @@ import type { Config } from './config.ts';
 import { configDump } from './config-dump.ts';
 import { Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
+import { LimitHits } from './limit-hits.ts';
 import { LIMITS } from './limits.ts';
 import { applyLocalPlans, planHandler } from './plan-state.ts';
 import { RequestMetrics } from './request-metrics.ts';
@@ -115,9 +116,11 @@ export class Waypoint {
     this.#spans = config.tracing && this.#exporter(config.tracing, telemetry);
     const connections = new TrafficMetrics(telemetry);
     const http2Settings = applicationHttp2();
+    const limits = new LimitHits(telemetry);
     this.#context = {
       traffic: this.#traffic,
-      pool: new UpstreamPool(connector, http2Settings),
+      pool: new UpstreamPool({ connector, http2Settings, limits }),
+      limits,
       metrics: new RequestMetrics(telemetry),
       access: this.#access,
       tracer: new Tracer({ sampler: config.tracing?.sampler, exporter: this.#spans }),
