@@ -31,6 +31,25 @@ export class FieldCheck {
     if (!this.#isInverted) return this.#condition.test(value);
     return !this.#condition.test(this.#isPresence ? value : (value ?? ''));
   }
+
+  /**
+   * Of several fields of the name it is enough that one is as wanted, or all of them as one list: a second field must neither hide what an inverted
+   * condition keeps out nor undo what was there.
+   */
+  holdsAmong(headers: HeaderList): boolean {
+    let count = 0;
+    let first: string | undefined;
+    for (let i = 0; i < headers.length; i++) {
+      const field = headers[i]!;
+      if (field[0] !== this.name) continue;
+      if (++count === 1) first = field[1];
+    }
+    if (count < 2) return this.holds(first);
+    const isMet =
+      headers.some((field) => field[0] === this.name && this.#condition.test(field[1])) ||
+      this.#condition.test(headerValue(headers, this.name));
+    return isMet !== this.#isInverted;
+  }
 }
 
 const NONE: readonly FieldCheck[] = [];
@@ -41,8 +60,7 @@ const conditionOf = (condition: ConstructorParameters<typeof TextCondition>[0] |
 
 const headersHold = (checks: readonly FieldCheck[], headers: HeaderList): boolean => {
   for (let i = 0; i < checks.length; i++) {
-    const check = checks[i]!;
-    if (!check.holds(headerValue(headers, check.name))) return false;
+    if (!checks[i]!.holdsAmong(headers)) return false;
   }
   return true;
 };

@@ -61,8 +61,8 @@ const failure = (match: HttpMatch, request: RequestView, sourceNamespace: string
       return `${part} ${conditionText(condition)}: "${request[part]}"`;
   }
   for (const field of match.headers ?? []) {
-    const value = headerValue(request.headers, field.name);
-    if (!new FieldCheck(field).holds(value)) return `header ${fieldText(field)}: ${given(value)}`;
+    if (!new FieldCheck(field).holdsAmong(request.headers))
+      return `header ${fieldText(field)}: ${given(headerValue(request.headers, field.name))}`;
   }
   for (const field of match.query ?? []) {
     const value = queryValue(request.path, field.name);

@@ -14,6 +14,7 @@ export * from './gateway-api/index.ts';
 export { makeHashCookie, requestHash } from './hash-source.ts';
 export { editHeaders } from './header-edit.ts';
 export * from './istio/index.ts';
+export { normalizePath } from './normalize-path.ts';
 export type { Outcome } from './outlier.ts';
 export type * from './plan.ts';
 export { decodeServicePlan, encodeServicePlan } from './plan-codec.ts';

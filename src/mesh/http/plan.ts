@@ -69,7 +69,7 @@ export interface StringCondition {
   readonly ignoreCase?: boolean;
 }
 
-/** Of a header (name in lower case; several fields of one name are joined with `,`) or a query parameter (the first of its name). */
+/** Of a header (name in lower case; of several fields of the name any one may meet it, or all joined with `,`) or a query parameter (the first of its name). */
 export interface FieldCondition {
   readonly name: string;
   readonly condition: StringCondition;

@@ -98,9 +98,16 @@ describe('fields', () => {
   const holds = (table: HttpTable, ...values: string[]) =>
     taken(table, request('/', { headers: values.map((v) => ['x', v] as const) })) !== undefined;
 
-  test('several headers of one name are one value', () => {
+  test('of several headers of one name any one counts, and all of them as one list', () => {
     expect(holds(byHeader(exact('a,b')), 'a', 'b')).toBe(true);
-    expect(holds(byHeader(exact('a')), 'a', 'b')).toBe(false);
+    expect(holds(byHeader(exact('b')), 'a', 'b')).toBe(true);
+    expect(holds(byHeader(exact('c')), 'a', 'b')).toBe(false);
+  });
+  test('a second header does not hide what an inverted condition keeps out', () => {
+    expect(holds(byHeader(exact('a'), true), 'a', 'b')).toBe(false);
+    expect(holds(byHeader(exact('a'), true), 'b', 'a')).toBe(false);
+    expect(holds(byHeader(exact('a,b'), true), 'a', 'b')).toBe(false);
+    expect(holds(byHeader(exact('c'), true), 'a', 'b')).toBe(true);
   });
   test('an absent header has no value, but for an inverted condition an empty one', () => {
     expect(holds(byHeader({ kind: 'prefix', value: '' }))).toBe(false);
@@ -146,9 +153,9 @@ const naive = (table: HttpTable, view: RequestView, namespace: string | undefine
     const base = b.replace(/\/$/, '');
     return a === base || a.startsWith(`${base}/`);
   };
-  const header = (name: string): string | undefined => {
+  const header = (name: string): (string | undefined)[] => {
     const values = view.headers.filter(([n]) => n === name).map(([, v]) => v);
-    return values.length === 0 ? undefined : values.join(',');
+    return values.length === 0 ? [undefined] : [...values, values.join(',')];
   };
   const query = (name: string): string | undefined =>
     (view.path.split('?')[1] ?? '')
@@ -165,8 +172,8 @@ const naive = (table: HttpTable, view: RequestView, namespace: string | undefine
     if (match.scheme && !text(match.scheme, view.scheme)) return false;
     if (match.sourceNamespace !== undefined && match.sourceNamespace !== namespace) return false;
     for (const { name, condition, isInverted } of match.headers ?? []) {
-      const value = header(name);
-      if (isInverted ? text(condition, condition.kind === 'present' ? value : (value ?? '')) : !text(condition, value)) return false;
+      const isMet = header(name).some((value) => text(condition, isInverted && condition.kind !== 'present' ? (value ?? '') : value));
+      if (isMet === (isInverted ?? false)) return false;
     }
     return (match.query ?? []).every(({ name, condition }) => text(condition, query(name)));
   });

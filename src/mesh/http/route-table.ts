@@ -1,8 +1,8 @@
 /**
  * Which rule of a table takes a request: the first that matches, found without looking at the others. Rules are indexed by host, then by the literal
  * of their path (a radix tree), then, where many share both, by the value of a header; what an index cannot tell is tested rule by rule. Regular
- * expressions are indexed by the literal they begin with. The path is compared without its query, octet by octet: percent-encoding is not decoded and
- * dot segments are not resolved, as in Envoy without path normalization.
+ * expressions are indexed by the literal they begin with. The path is compared without its query, octet by octet; `normalizePath` has
+ * been there before.
  */
 import { CompiledRule, type RouteMatch } from './compiled-rule.ts';
 import { lowerAscii } from './condition.ts';
@@ -24,14 +24,20 @@ class Search {
     const groups = list.groups;
     if (groups === undefined) return;
     for (let i = 0; i < groups.length; i++) {
-      const group = groups[i]!;
-      const value = headerValue(this.request!.headers, group.name);
-      const rules = value === undefined ? undefined : group.byValue.get(value);
-      if (rules !== undefined) this.#scan(rules);
+      const { name, byValue } = groups[i]!;
+      const { headers } = this.request!;
+      let count = 0;
+      for (let at = 0; at < headers.length; at++) {
+        if (headers[at]![0] !== name) continue;
+        count++;
+        this.#scan(byValue.get(headers[at]![1]));
+      }
+      if (count > 1) this.#scan(byValue.get(headerValue(headers, name)!));
     }
   }
 
-  #scan(rules: readonly CompiledRule[]): void {
+  #scan(rules: readonly CompiledRule[] | undefined): void {
+    if (rules === undefined) return;
     for (let i = 0; i < rules.length; i++) {
       const rule = rules[i]!;
       if (this.best !== undefined && rule.order >= this.best.order) return;
