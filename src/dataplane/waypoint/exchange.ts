@@ -25,6 +25,7 @@ import {
 } from '../../mesh/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
+import { admit } from './admission.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
 import { ExchangeRecord } from './exchange-record.ts';
@@ -57,6 +58,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   readonly #context: RequestContext;
   readonly #downstream: Downstream;
   readonly #head: RequestHead;
+  /** Why it is answered with 400; '' else. */
+  readonly #problem: string;
   readonly #record: ExchangeRecord;
   readonly #body = new ReplayBuffer();
   #match: RouteMatch | undefined;
@@ -84,8 +87,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   #hasMoved = false;
   dueAt: number;
 
-  constructor(context: RequestContext, client: Client, downstream: Downstream, head: RequestHead) {
+  constructor(context: RequestContext, client: Client, downstream: Downstream, received: RequestHead) {
     const now = performance.now();
+    const admitted = admit(received);
+    const head = typeof admitted === 'string' ? received : admitted;
+    this.#problem = typeof admitted === 'string' ? admitted : '';
     this.#context = context;
     this.#downstream = downstream;
     this.#head = head;
@@ -106,6 +112,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (context.active > context.maxActive) {
       context.limits.hit('active_requests');
       this.#answer({ status: 503, flag: 'UO', details: 'overflow', body: 'too many requests' });
+      return;
+    }
+    if (this.#problem !== '') {
+      this.#answer({ status: 400, details: 'bad_request', body: this.#problem });
       return;
     }
     // A proxy for whatever the client names is what no route asks for.
@@ -237,7 +247,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (perTry) this.#attemptTimer = setTimeout(() => this.#attemptTimedOut(), perTry);
     let started: ReturnType<typeof context.pool.start>;
     try {
-      started = context.pool.start(upstream, endpoint, this.#speaksHttp2(upstream), this.#outgoing!, this);
+      started = context.pool.start(upstream, endpoint, record.client, this.#speaksHttp2(upstream), this.#outgoing!, this);
     } catch (error) {
       // A field that a route sets and no server would take.
       this.#answer({ status: 500, flag: 'UPE', details: 'invalid_request_head', body: (error as Error).message });
@@ -487,8 +497,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
 
   // Answers.
 
-  #mirror(backend: Parameters<typeof MirrorCopy.start>[1]): void {
-    const mirror = MirrorCopy.start(this.#context, backend, this.#outgoing!, (upstream) => this.#speaksHttp2(upstream));
+  #mirror(backend: Parameters<typeof MirrorCopy.start>[2]): void {
+    const mirror = MirrorCopy.start(this.#context, this.#record.client, backend, this.#outgoing!, (upstream) =>
+      this.#speaksHttp2(upstream),
+    );
     if (mirror === undefined) return;
     // What came while a filter took its time.
     for (const part of this.#body.parts) mirror.sendBody(part);

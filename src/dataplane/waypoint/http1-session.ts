@@ -133,7 +133,8 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#method = head.method;
     this.#minorVersion = head.minorVersion;
     this.#acceptsTrailers = head.acceptsTrailers;
-    this.#closesAfter ||= !head.isKeptAlive;
+    // Behind a CONNECT comes what its client wants to have tunnelled, not a request, even when it is refused.
+    this.#closesAfter ||= !head.isKeptAlive || head.method === 'CONNECT';
     this.#isRequestDone = false;
     this.#isBodyLong = head.framing === 'chunked' || head.contentLength > LIMITS.DISCARDED_BODY;
     this.#isResponseDone = false;

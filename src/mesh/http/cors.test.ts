@@ -117,6 +117,11 @@ describe('the response to an actual request', () => {
     });
   });
 
+  test('that varies by origin already does not say so twice', () => {
+    expect(corsResponseEdit(cors(), get(FOO), [['vary', 'Accept, Origin']])?.add).toEqual([]);
+    expect(corsResponseEdit(cors(), get(FOO), [['vary', 'Accept']])?.add).toEqual([['vary', 'origin']]);
+  });
+
   test('of another origin, or of none, stays as it is', () => {
     expect(corsResponseEdit(cors(), get('https://foo.com'), [])).toBeUndefined();
     expect(corsResponseEdit(cors(), { ...get(FOO), headers: [] }, [])).toBeUndefined();

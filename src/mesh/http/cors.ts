@@ -46,6 +46,10 @@ const listed = (allowed: readonly string[], asked: string | undefined, withCrede
   return withCredentials && allowed.includes('*') ? asked : allowed.join(', ');
 };
 
+/** Whether caches are told already that the origin makes a difference. */
+const varies = (headers: HeaderList): boolean =>
+  (headerValue(headers, 'vary') ?? '').split(',').some((field) => field.trim().toLowerCase() === 'origin');
+
 type Fields = (readonly [name: string, value: string])[];
 
 const originFields = (cors: Cors, origin: string): Fields => {
@@ -92,6 +96,6 @@ export const corsResponseEdit = (cors: Cors, request: RequestView, responseHeade
   return {
     remove: cors.allowCredentials ? [] : ['access-control-allow-credentials'],
     set: [...originFields(cors, origin), ...exposed(cors, names || undefined)],
-    add: allowsEveryone(cors) ? [] : [['vary', 'origin']],
+    add: allowsEveryone(cors) || varies(responseHeaders) ? [] : [['vary', 'origin']],
   };
 };
