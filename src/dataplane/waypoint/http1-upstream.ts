@@ -241,7 +241,8 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
 
   onViolation({ reason, detail }: Http1Violation): void {
     this.#channel?.abort();
-    const isCut = reason === 'truncated';
+    // Half a head is no answer that could have been lost on the way: not a reset that another attempt would mend.
+    const isCut = reason === 'truncated' && this.#isAnswered;
     this.#break(
       isCut ? 'the endpoint closed its connection within a response' : `bad response: ${reason}: ${detail}`,
       isCut ? 'reset' : 'protocol',
