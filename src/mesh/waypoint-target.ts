@@ -1,5 +1,5 @@
 /** What a tunnel to a waypoint is for: the service or workload its authority names, if this waypoint stands before it (sections 2.6 and 9.2). */
-import { type Failure, failure } from './failure.ts';
+import { type Failure, failure, unresolvablePort } from './failure.ts';
 import { isBehindGateway } from './gateway.ts';
 import type { Authority } from './inbound.ts';
 import { canonicalIp } from './ip.ts';
@@ -24,16 +24,21 @@ export const resolveWaypointTarget = (
   const ip = canonicalIp(authority.host);
   if (ip === undefined) {
     const service = registry.servicesByHostname(authority.host).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
-    return service === undefined ? failure('unknown-hostname', authority.host) : { kind: 'service', service, port: authority.port };
+    return service === undefined ? failure('unknown-hostname', authority.host) : portOf(service, authority.port);
   }
   const service = registry.servicesByVip(local.network, ip).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
-  if (service !== undefined) return { kind: 'service', service, port: authority.port };
+  if (service !== undefined) return portOf(service, authority.port);
   const found = registry.findAddress(local.network, ip, local.namespace);
   const subject = found?.kind === 'service' ? found.service : found?.workload;
   if (found === undefined || subject === undefined || !isWaypointOf(registry, subject, local, connectionIp))
     return failure('ip-mismatch', `${ip} is not behind this waypoint`);
-  return { ...found, port: authority.port };
+  return found.kind === 'service' ? portOf(found.service, authority.port) : { ...found, port: authority.port };
 };
+
+const portOf = (service: Service, port: number): WaypointTarget | Failure =>
+  service.ports.some(({ servicePort }) => servicePort === port)
+    ? { kind: 'service', service, port }
+    : unresolvablePort(service.hostname, port);
 
 const isWaypointOf = (registry: MeshRegistry, subject: Service | Workload, local: Workload, connectionIp: string): boolean =>
   waypointsOf(subject).some((gateway) => isBehindGateway(registry, gateway, local, connectionIp));

@@ -15,7 +15,7 @@ import type { Downstream, DownstreamEvents, RequestHead } from './messages.ts';
 import { ServerNameReader } from './server-name-reader.ts';
 import type { Session, SessionHost } from './session.ts';
 import { TcpExchange, type TcpHost } from './tcp-exchange.ts';
-import { WORKLOAD_PREFIX } from './traffic.ts';
+import { type PortRoutes, WORKLOAD_PREFIX } from './traffic.ts';
 
 export interface ClientStreamsOptions {
   readonly context: RequestContext;
@@ -116,6 +116,8 @@ class ClientRequests implements SessionHost {
   readonly #client: Client;
   readonly #service: string;
   readonly #port: number;
+  #routes: PortRoutes | undefined;
+  #version = -1;
 
   constructor(streams: ClientStreams, client: Client) {
     this.#streams = streams;
@@ -135,8 +137,13 @@ class ClientRequests implements SessionHost {
 
   begin(downstream: Downstream, head: RequestHead): DownstreamEvents {
     const { context } = this.#streams;
+    const { traffic } = context;
+    if (this.#routes === undefined || this.#version !== traffic.version) {
+      this.#version = traffic.version;
+      this.#routes = traffic.routes(this.#service, this.#port);
+    }
     const exchange = new Exchange(context, this.#client, downstream, head);
-    exchange.begin(context.traffic.routes(this.#service, this.#port));
+    exchange.begin(this.#routes);
     return exchange;
   }
 

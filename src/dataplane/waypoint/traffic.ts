@@ -34,6 +34,8 @@ export class Upstream {
   connections = 0;
   pending = 0;
   version = -1;
+  /** Its policy has changed: another takes its place for the next request. */
+  isForgotten = false;
 
   constructor(backend: Backend, service: Service, policy: BackendPolicy | undefined, cluster: Cluster) {
     this.backend = backend;
@@ -72,6 +74,10 @@ export class Traffic {
   readonly #plans = new Map<string, ServicePlan>();
   readonly #routes = new Map<string, PortRoutes>();
   readonly #upstreams = new Map<string, Upstream>();
+  /** The same by the objects of plans, which is what requests name. */
+  readonly #byBackend = new WeakMap<Backend, Upstream>();
+  /** Grows with every change of a plan. */
+  version = 0;
 
   constructor(registry: MeshRegistry, self: () => Workload | undefined) {
     this.#registry = registry;
@@ -85,11 +91,14 @@ export class Traffic {
   /** In force for the next request. Destinations keep their state where their policy stays. */
   setPlan(plan: ServicePlan): void {
     this.#plans.set(plan.service, plan);
+    this.version++;
     this.#forgetRoutes(plan.service);
   }
 
   removePlan(service: string): void {
-    if (this.#plans.delete(service)) this.#forgetRoutes(service);
+    if (!this.#plans.delete(service)) return;
+    this.version++;
+    this.#forgetRoutes(service);
   }
 
   /** `port` is a service port. */
@@ -107,6 +116,14 @@ export class Traffic {
 
   /** The destination, its endpoints as the registry knows them now. Undefined: there is no such service, port or subset. */
   upstream(backend: Backend, now: number): Upstream | undefined {
+    const last = this.#byBackend.get(backend);
+    if (last !== undefined && last.version === this.#registry.version && !last.isForgotten) return last;
+    const upstream = this.#find(backend, now);
+    if (upstream !== undefined) this.#byBackend.set(backend, upstream);
+    return upstream;
+  }
+
+  #find(backend: Backend, now: number): Upstream | undefined {
     const key = `${backend.service} ${backend.port} ${backend.subset ?? ''}`;
     const known = this.#upstreams.get(key);
     if (known !== undefined && known.version === this.#registry.version) return known;
@@ -160,7 +177,7 @@ export class Traffic {
         : this.#registry.service(name) !== undefined;
       if (isKnown) continue;
       upstream.cluster.update(upstream.service, [], this.#self(), now);
-      this.#upstreams.delete(key);
+      this.#forget(key, upstream);
     }
   }
 
@@ -179,6 +196,11 @@ export class Traffic {
     return upstream;
   }
 
+  #forget(key: string, upstream: Upstream): void {
+    this.#upstreams.delete(key);
+    upstream.isForgotten = true;
+  }
+
   #forgetRoutes(service: string): void {
     const prefix = `${service} `;
     for (const key of this.#routes.keys()) if (key.startsWith(prefix)) this.#routes.delete(key);
@@ -190,7 +212,7 @@ export class Traffic {
       const isSame =
         (name === undefined || subset !== undefined) &&
         Bun.deepEquals(policyFor(subset?.policy, plan?.policy, upstream.backend.port), upstream.policy);
-      if (!isSame) this.#upstreams.delete(key);
+      if (!isSame) this.#forget(key, upstream);
       else if (subset !== undefined) {
         upstream.cluster.setSubset(subset);
         upstream.version = -1;
