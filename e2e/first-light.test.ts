@@ -13,7 +13,11 @@ interface Stage {
 }
 
 let box: Sandbox;
-let report: { readonly stages: readonly Stage[]; readonly ok: boolean };
+let report: {
+  readonly stages: readonly Stage[];
+  readonly split: { readonly requests: number; readonly per_version: Readonly<Record<string, number>>; readonly within_limit: boolean };
+  readonly ok: boolean;
+};
 const stage = (name: string): Stage => {
   const found = report.stages.find((one) => one.name === name);
   if (found === undefined) throw new Error(`no stage ${name} in ${JSON.stringify(report)}`);
@@ -28,13 +32,22 @@ beforeAll(async () => {
 afterAll(() => box.close());
 
 test('the demo goes through its stages in order and holds its promises', () => {
-  expect(report.stages.map((one) => one.name)).toEqual(['plain', 'ambient', 'deny', 'unlabelled']);
+  expect(report.stages.map((one) => one.name)).toEqual([
+    'plain',
+    'ambient',
+    'deny',
+    'waypoint',
+    'split-80-20',
+    'ab-header',
+    'shift-100',
+    'unlabelled',
+  ]);
   expect(report.ok).toBe(true);
   for (const one of report.stages) expect(one.requests).toBeGreaterThan(50);
 });
 
 test('no request of the regular load fails in any stage', () => {
-  expect(report.stages.map((one) => one.errors)).toEqual([0, 0, 0, 0]);
+  expect(report.stages.filter((one) => one.errors > 0)).toEqual([]);
 });
 
 test('in the ambient stage every connection between pods is mutual TLS, before and after none is', () => {
@@ -43,4 +56,11 @@ test('in the ambient stage every connection between pods is mutual TLS, before a
   expect(stage('ambient').plaintext_connections).toBe(0);
   expect(stage('unlabelled')).toMatchObject({ mtls_connections: 0 });
   expect(stage('unlabelled').plaintext_connections).toBeGreaterThan(0);
+});
+
+test('the canary goes through the waypoint and is split as its route says', () => {
+  const { requests, per_version: perVersion, within_limit: isWithinLimit } = report.split;
+  expect(isWithinLimit).toBe(true);
+  expect((perVersion['v1'] ?? 0) + (perVersion['v2'] ?? 0)).toBe(requests);
+  expect(stage('split-80-20').requests).toBe(requests);
 });

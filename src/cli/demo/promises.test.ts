@@ -106,3 +106,7 @@ test('a stage that was not measured keeps no promise', () => {
   expect(kept(good.filter(({ name }) => name !== 'split-80-20'))).toContain('a route of 80 to');
   expect(splitOf(good)).toMatchObject({ requests: 100, per_version: { v1: 78, v2: 22 }, within_limit: true });
 });
+
+test('promises nothing for the sidecars it compares with', () => {
+  expect(kept([...good, stage('sidecars', { errors: 5, mtls_connections: null, plaintext_connections: null, correct: 0 })])).toEqual([]);
+});

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { parseAccessLine } from './denial.ts';
 import { countConnections, countRequests, parseMetrics } from './proxy-metrics.ts';
-import { proxyKind } from './proxy-usage.ts';
+import { processorMs, proxyKind } from './proxy-usage.ts';
 
 const labels = (reporter: string, source: string, destination: string, security: string) =>
   `reporter="${reporter}",source_workload_namespace="${source}",destination_workload_namespace="${destination}",connection_security_policy="${security}"`;
@@ -67,4 +67,9 @@ test('knows a proxy by the program it runs, not by a shell that names it', () =>
   expect(proxyKind(['/venv/envoy/_bin/envoy', '--config-path', 'x'])).toBe('envoy');
   expect(proxyKind(['sh', '-c', 'lateen proxy ztunnel'])).toBeUndefined();
   expect(proxyKind(['/x/bun.exe', 'main.ts', 'node-agent'])).toBeUndefined();
+});
+
+test('reads the processor time of a process whose name looks like more fields', () => {
+  expect(processorMs('42 (a b) c) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0 20 0 1')).toBe(1_000);
+  expect(processorMs('')).toBe(0);
 });
