@@ -11,7 +11,7 @@ import {
 import type { WaypointLab } from './lab.ts';
 
 /** How long anything may take that a test waits for. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 8000;
 
 export interface Message {
   readonly start: string;
@@ -206,7 +206,18 @@ export class RawServer {
   /** The next connection nobody asked for yet. */
   next(): Promise<Wire> {
     const known = this.wires[this.#taken];
-    if (known === undefined) return new Promise((resolve) => this.#waiting.push(resolve));
+    if (known === undefined)
+      return new Promise((resolve, reject) => {
+        const taker = (wire: Wire): void => {
+          clearTimeout(timer);
+          resolve(wire);
+        };
+        const timer = setTimeout(() => {
+          this.#waiting.splice(this.#waiting.indexOf(taker), 1);
+          reject(new Error('waited in vain for a connection'));
+        }, PATIENCE_MS);
+        this.#waiting.push(taker);
+      });
     this.#taken++;
     return Promise.resolve(known);
   }

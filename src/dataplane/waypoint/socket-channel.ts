@@ -74,10 +74,14 @@ export class SocketChannel extends Channel implements SocketEvents {
 
   onClose(error: Error | undefined): void {
     if (this.#closed) return;
+    const hasSaidAll = this.#writer.isFinished && this.#writer.queued === 0;
+    // When this end has finished, the peer's end and the close are one event, without the first of them being told.
+    if (error === undefined) this.onEnd();
+    if (this.#closed) return;
     this.#closed = true;
     this.#writer.discard();
     this.events.onChannelClosed(
-      error === undefined && this.#ended,
+      error === undefined && hasSaidAll,
       (error as NodeJS.ErrnoException | undefined)?.code ?? 'connection closed',
     );
   }
