@@ -1,20 +1,21 @@
-/** Random ids, drawn for many requests at once. */
-const OCTETS = 16;
-const pool = Buffer.allocUnsafeSlow(OCTETS * 256);
-let at = pool.length;
+/** Random ids. The digits are drawn and spelled for many requests at once: spelling them one by one costs more than everything else about an id. */
+const octets = new Uint8Array(4096);
+let digits = '';
+let at = 0;
 
-function draw(octets: number): string {
-  if (at + octets > pool.length) {
-    crypto.getRandomValues(pool);
+function draw(count: number): string {
+  if (at + count > digits.length) {
+    digits = Buffer.from(crypto.getRandomValues(octets).buffer).toString('hex');
     at = 0;
   }
-  const text = pool.toString('hex', at, at + octets);
-  at += octets;
-  return text;
+  const drawn = digits.slice(at, at + count);
+  at += count;
+  return drawn;
 }
 
 /** A version 4 UUID (RFC 9562 section 5.4), as Envoy gives requests. */
 export const newRequestId = (): string => crypto.randomUUID();
 
-export const newTraceId = (): string => draw(16);
-export const newSpanId = (): string => draw(8);
+/** Trace and span ids of W3C Trace Context; all digits zero, which it forbids, is less likely than a fault of the machine. */
+export const newTraceId = (): string => draw(32);
+export const newSpanId = (): string => draw(16);
