@@ -14,7 +14,7 @@ export {
 } from './hbone/connect.ts';
 export { encodeForwarded, parseForwardedHost } from './hbone/forwarded.ts';
 export { formatIp, parseIp } from './hbone/ip.ts';
-export { encodeProxyHeader, type ProxyEndpoint, type ProxyHeader } from './hbone/proxy-protocol.ts';
+export { encodeProxyHeader, encodeProxyLine, type ProxyEndpoint, type ProxyHeader } from './hbone/proxy-protocol.ts';
 export {
   makeTraceparent,
   parseTraceparent,

@@ -1,8 +1,6 @@
 /** Connections to endpoints: through the mesh's tunnels where the endpoint has one, else plainly or with the TLS its DestinationRule asks for. */
-import type { TLSOptions } from 'bun';
 import {
   type BackendPolicy,
-  type BackendTls,
   type EndpointState,
   expectedIdentities,
   formatHostPort,
@@ -11,14 +9,26 @@ import {
   type Service,
   type Workload,
 } from '../../mesh/index.ts';
-import { Dial, type DialEvents, type DialFailure, type DialOptions, type TcpSocket } from '../../platform/net/index.ts';
+import {
+  type Deadline,
+  Dial,
+  type DialEvents,
+  type DialFailure,
+  type DialOptions,
+  deadlines,
+  type TcpSocket,
+} from '../../platform/net/index.ts';
 import { encodeForwarded, type HeaderList } from '../../protocol/index.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { HbonePool, PoolUser } from '../core/hbone-pool.ts';
+import { type Alpn, backendTls, type SecuredBackend } from './backend-tls.ts';
 import type { Channel } from './channel.ts';
+import type { Client } from './client.ts';
 import { LIMITS } from './limits.ts';
+import { proxyHeader } from './proxy-header.ts';
 import { SocketChannel } from './socket-channel.ts';
+import type { Upstream } from './traffic.ts';
 import { UpstreamTunnelChannel } from './tunnel-channel.ts';
 
 /** Called once, perhaps before `connect` returns. */
@@ -32,8 +42,6 @@ export interface ConnectorOptions {
   readonly identity: () => string;
   readonly baggage: () => string;
   readonly dialOptions: Omit<DialOptions, 'address' | 'port'>;
-  /** Files and Secrets of a DestinationRule's TLS settings. Throws with the reason when they cannot be used. */
-  readonly tls: (settings: BackendTls, serverName: string) => TLSOptions;
 }
 
 /** Families of addresses are compared with what the client asked for; a waypoint has no such address. */
@@ -47,7 +55,9 @@ export class Connector {
     this.#options = options;
   }
 
-  connect(endpoint: EndpointState, service: Service, policy: BackendPolicy | undefined, user: ChannelUser): void {
+  /** `endpoint` is one of the upstream's. `alpn`: what will be spoken, where TLS can say it. */
+  connect(upstream: Upstream, endpoint: EndpointState, client: Client, alpn: Alpn, user: ChannelUser): void {
+    const { service, policy } = upstream;
     const { workload, targetPort } = endpoint;
     const reach = reachWorkload(workload, service, ANY_ADDRESS);
     if (reach === undefined || reach.kind === 'gateway') {
@@ -57,7 +67,7 @@ export class Connector {
     const mode = policy?.tls?.mode;
     const isTunnelled = workload.tunnelProtocol === 'HBONE' && (mode === undefined || mode === 'mesh');
     if (isTunnelled && reach.kind === 'ip') {
-      this.#throughTunnel(reach.ip, targetPort, workload, service, user);
+      this.#throughTunnel(reach.ip, targetPort, workload, upstream, client, user);
       return;
     }
     if (mode === 'mesh') {
@@ -65,31 +75,40 @@ export class Connector {
       return;
     }
     if (reach.kind === 'ip') {
-      this.#plainly(reach.ip, targetPort, service, policy, user);
+      this.#plainly(reach.ip, targetPort, upstream, client, alpn, user);
       return;
     }
     Bun.dns.lookup(reach.hostname, { family: 'any' }).then(
       (found) => {
         const best = found[0];
         if (best === undefined) user.failed(`${reach.hostname} has no address`);
-        else this.#plainly(best.address, targetPort, service, policy, user);
+        else this.#plainly(best.address, targetPort, upstream, client, alpn, user);
       },
       (error: Error) => user.failed(`${reach.hostname}: ${error.message}`),
     );
   }
 
-  #throughTunnel(ip: string, port: number, workload: Workload, service: Service, user: ChannelUser): void {
-    this.#options.pool.acquire(
+  #throughTunnel(ip: string, port: number, workload: Workload, { service, policy }: Upstream, client: Client, user: ChannelUser): void {
+    const { pool, identity } = this.#options;
+    const request = new TunnelRequest({
+      pool,
+      headers: this.#connectHeaders(ip, port, service),
+      preface: policy?.proxyProtocol && proxyHeader(policy.proxyProtocol, client, ip),
+      timeout: timeoutOf(policy),
+      user,
+    });
+    pool.acquire(
       {
-        sourceIdentity: this.#options.identity(),
+        sourceIdentity: identity(),
         sourceIp: '',
         ip,
         port: HBONE_PORT,
         acceptedIdentities: this.#identitiesOf(workload, service),
         workload: workload.uid,
       },
-      new TunnelRequest(this.#connectHeaders(ip, port, service), user),
+      request,
     );
+    request.begin();
   }
 
   #connectHeaders(ip: string, port: number, service: Service): HeaderList {
@@ -111,47 +130,105 @@ export class Connector {
     return identities;
   }
 
-  #plainly(address: string, port: number, service: Service, policy: BackendPolicy | undefined, user: ChannelUser): void {
+  #plainly(address: string, port: number, { service, policy }: Upstream, client: Client, alpn: Alpn, user: ChannelUser): void {
     const settings = policy?.tls;
-    let tls: TLSOptions | undefined;
+    let tls: SecuredBackend | undefined;
     if (settings !== undefined && settings.mode !== 'disable') {
       try {
-        tls = this.#options.tls(settings, settings.sni ?? service.hostname);
+        tls = backendTls(settings, settings.sni ?? service.hostname, alpn);
       } catch (error) {
-        user.failed(`TLS settings of the DestinationRule: ${error instanceof Error ? error.message : String(error)}`);
+        user.failed(`TLS settings of the DestinationRule: ${(error as Error).message}`);
         return;
       }
     }
-    const timeout = policy?.connectionPool?.connectTimeout ?? LIMITS.CONNECT_TIMEOUT;
-    new Dial({ ...this.#options.dialOptions, address, port, timeout, ...(tls === undefined ? {} : { tls }) }, new PlainRequest(user));
+    const preface = policy?.proxyProtocol && proxyHeader(policy.proxyProtocol, client, address);
+    new Dial(
+      {
+        ...this.#options.dialOptions,
+        address,
+        port,
+        timeout: timeoutOf(policy),
+        tls: tls?.options,
+        trustsAnyone: tls?.trustsAnyone,
+        preface,
+      },
+      new PlainRequest(user, tls),
+    );
   }
 }
 
+const timeoutOf = (policy: BackendPolicy | undefined): number => policy?.connectionPool?.connectTimeout || LIMITS.CONNECT_TIMEOUT;
+
+interface TunnelRequestOptions {
+  readonly pool: HbonePool;
+  readonly headers: HeaderList;
+  readonly preface: Uint8Array | undefined;
+  readonly timeout: number;
+  readonly user: ChannelUser;
+}
+
 /** Waits for a tunnel and opens the stream on it. */
-class TunnelRequest implements PoolUser {
-  readonly #headers: HeaderList;
-  readonly #user: ChannelUser;
-  constructor(headers: HeaderList, user: ChannelUser) {
-    this.#headers = headers;
-    this.#user = user;
+class TunnelRequest implements PoolUser, Deadline {
+  readonly #options: TunnelRequestOptions;
+  readonly dueAt: number;
+  #isOver = false;
+
+  constructor(options: TunnelRequestOptions) {
+    this.#options = options;
+    this.dueAt = performance.now() + options.timeout;
   }
+
+  /** There was no tunnel at once. */
+  begin(): void {
+    if (!this.#isOver) deadlines.add(this);
+  }
+
   onTunnel(tunnel: ClientTunnel): void {
-    const streamId = tunnel.http2.request(this.#headers, false);
-    if (streamId === undefined) this.#user.failed('the tunnel takes no more streams');
-    else this.#user.attach(new UpstreamTunnelChannel(tunnel, streamId));
+    this.#over();
+    const { headers, preface, user } = this.#options;
+    const streamId = tunnel.http2.request(headers, false);
+    if (streamId === undefined) {
+      user.failed('the tunnel takes no more streams');
+      return;
+    }
+    const channel = new UpstreamTunnelChannel(tunnel, streamId, this.dueAt);
+    if (preface !== undefined) channel.write(preface);
+    user.attach(channel);
   }
+
   onNoTunnel(end: ConnectionEnd): void {
-    this.#user.failed(end.message);
+    this.#over();
+    this.#options.user.failed(end.message);
+  }
+
+  onDeadline(): void {
+    this.#over();
+    this.#options.pool.abandon(this);
+    this.#options.user.failed('no tunnel to the endpoint within the connect timeout');
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    deadlines.delete(this);
   }
 }
 
 class PlainRequest implements DialEvents {
   readonly #user: ChannelUser;
-  constructor(user: ChannelUser) {
+  readonly #tls: SecuredBackend | undefined;
+  constructor(user: ChannelUser, tls: SecuredBackend | undefined) {
     this.#user = user;
+    this.#tls = tls;
   }
   onConnected(socket: TcpSocket): void {
-    this.#user.attach(new SocketChannel(socket));
+    const problem = this.#tls?.problemWith(socket);
+    if (problem === undefined) {
+      this.#user.attach(new SocketChannel(socket));
+      return;
+    }
+    socket.terminate();
+    this.#user.failed(problem);
   }
   onDialFailed(failure: DialFailure): void {
     this.#user.failed(`connection failed: ${failure.message}`);

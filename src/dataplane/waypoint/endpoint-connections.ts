@@ -4,6 +4,7 @@
  */
 import type { EndpointState } from '../../mesh/index.ts';
 import type { Http2Settings } from '../../protocol/index.ts';
+import type { Client } from './client.ts';
 import type { Connector } from './connector.ts';
 import { Http1Upstream } from './http1-upstream.ts';
 import { Http2Upstream } from './http2-upstream.ts';
@@ -31,13 +32,16 @@ export class EndpointConnections {
   readonly #parts: PoolParts;
   readonly #upstream: Upstream;
   readonly #endpoint: EndpointState;
+  readonly #client: Client;
   readonly #idle: Http1Upstream[] = [];
   readonly #shared: Http2Upstream[] = [];
   readonly #waiting: QueuedRequest[] = [];
   #isServing = false;
   #http1Count = 0;
 
-  constructor(parts: PoolParts, upstream: Upstream, endpoint: EndpointState) {
+  /** `client`: for whom the connections are, where they say that. */
+  constructor(parts: PoolParts, upstream: Upstream, endpoint: EndpointState, client: Client) {
+    this.#client = client;
     this.#parts = parts;
     this.#upstream = upstream;
     this.#endpoint = endpoint;
@@ -45,6 +49,10 @@ export class EndpointConnections {
 
   get count(): number {
     return this.#http1Count + this.#shared.length;
+  }
+
+  get isUnused(): boolean {
+    return this.count === 0 && this.#waiting.length === 0;
   }
 
   /** Its endpoint takes no more new requests, or its destination is another one by now. */
@@ -139,7 +147,7 @@ export class EndpointConnections {
       }
       stream = connection;
     }
-    connector.connect(this.#endpoint, upstream.service, upstream.policy, connection);
+    connector.connect(upstream, this.#endpoint, this.#client, isHttp2 ? 'h2' : 'http/1.1', connection);
     return stream;
   }
 

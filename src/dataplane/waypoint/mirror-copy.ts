@@ -1,6 +1,7 @@
 /** A copy of a request for another backend, whose answer nobody waits for. It never holds back the original: one that cannot keep up is given up. */
 import type { Backend, EndpointState } from '../../mesh/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
+import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
 import type { ResponseHead, UpstreamEvents, UpstreamStream } from './messages.ts';
 import type { Upstream } from './traffic.ts';
@@ -23,6 +24,7 @@ export class MirrorCopy implements UpstreamEvents {
   /** Undefined when there is nobody to send it to. */
   static start(
     context: RequestContext,
+    client: Client,
     backend: Backend,
     request: OutgoingRequest,
     speaksHttp2: (upstream: Upstream) => boolean,
@@ -36,7 +38,7 @@ export class MirrorCopy implements UpstreamEvents {
     const copy = { ...request, authority: shadowed(request.authority) };
     let started: ReturnType<typeof context.pool.start>;
     try {
-      started = context.pool.start(upstream, endpoint, speaksHttp2(upstream), copy, mirror);
+      started = context.pool.start(upstream, endpoint, client, speaksHttp2(upstream), copy, mirror);
     } catch (error) {
       // The original meets the same fault and answers for it.
       context.log.debug('a mirrored request was not sent', { error: (error as Error).message });

@@ -94,7 +94,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
       isMutualTls: true,
     });
     this.#series.opened.value++;
-    connector.connect(endpoint, destination.service, destination.policy, this);
+    connector.connect(destination, endpoint, this.#client, undefined, this);
   }
 
   drain(): void {}

@@ -1,5 +1,5 @@
 /** A channel that is one stream of an HBONE tunnel. Back-pressure is the stream's window; a congested tunnel holds back its producers. */
-import type { Source } from '../../platform/net/index.ts';
+import { type Deadline, deadlines, type Source } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2Connection, responseStatus } from '../../protocol/index.ts';
 import type { Tunnel, TunnelStream } from '../core/tunnel.ts';
 import { Channel } from './channel.ts';
@@ -190,8 +190,12 @@ export class TunnelChannel extends Channel implements TunnelStream, Source {
     this.events.onChannelClosed(isClean, detail);
   }
 
+  /** It is over. */
+  protected forgotten(): void {}
+
   #forget(): void {
     this.#closed = true;
+    this.forgotten();
     this.#pending = [];
     if (this.#isHeldBack) this.#tunnel.output.forget(this);
     this.#tunnel.detach(this.#streamId);
@@ -199,8 +203,24 @@ export class TunnelChannel extends Channel implements TunnelStream, Source {
 }
 
 /** The client's end: nothing but 200 is a tunnel. Bytes may be written before the answer, as a node proxy does. */
-export class UpstreamTunnelChannel extends TunnelChannel {
+export class UpstreamTunnelChannel extends TunnelChannel implements Deadline {
   #isAnswered = false;
+  /** For the answer. */
+  readonly dueAt: number;
+
+  constructor(tunnel: Tunnel, streamId: number, dueAt: number) {
+    super(tunnel, streamId);
+    this.dueAt = dueAt;
+    deadlines.add(this);
+  }
+
+  onDeadline(): void {
+    this.refused('tunnel refused: no answer within the connect timeout');
+  }
+
+  protected override forgotten(): void {
+    if (!this.#isAnswered) deadlines.delete(this);
+  }
 
   override onTunnelHeaders(headers: HeaderList, endStream: boolean): void {
     const status = responseStatus(headers);
@@ -208,6 +228,7 @@ export class UpstreamTunnelChannel extends TunnelChannel {
       this.refused(`tunnel refused with status ${status}`);
       return;
     }
+    if (!this.#isAnswered) deadlines.delete(this);
     this.#isAnswered = true;
     super.onTunnelHeaders(headers, endStream);
   }

@@ -17,7 +17,6 @@ import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { XdsClient } from '../core/xds-client.ts';
 import { AccessLog } from './access-log.ts';
-import { backendTls } from './backend-tls.ts';
 import { ClientStreams } from './client-streams.ts';
 import type { Config } from './config.ts';
 import { configDump } from './config-dump.ts';
@@ -111,7 +110,6 @@ export class Waypoint {
         return self === undefined ? '' : baggageHeader(self);
       },
       dialOptions: this.#dialOptions(),
-      tls: backendTls,
     });
     this.#spans = config.tracing && this.#exporter(config.tracing, telemetry);
     const connections = new TrafficMetrics(telemetry);

@@ -23,7 +23,12 @@ export interface DialOptions extends TcpOptions {
   readonly sourceRequired?: boolean | undefined;
   /** Limit for the connection, and for the TLS handshake after it. */
   readonly timeout: number;
+  /** With `rejectUnauthorized` false: the chain is checked here, the names in the certificate by whoever dials. */
   readonly tls?: TLSOptions | undefined;
+  /** Takes any certificate. */
+  readonly trustsAnyone?: boolean | undefined;
+  /** Sent first, in the clear, before TLS too: a PROXY protocol header. Short enough for the buffer of a new socket. */
+  readonly preface?: Uint8Array | undefined;
 }
 
 /** Why there is no connection. `code` is an error number's name, `ETIMEDOUT` for our own limit, or a TLS library code. */
@@ -57,11 +62,18 @@ const MESSAGES: Readonly<Record<string, string>> = {
 /** The one certificate fault of a SPIFFE server that is none: a good chain, and no DNS name in the certificate. */
 const NO_NAME_IN_CERTIFICATE = 'ERR_TLS_CERT_ALTNAME_INVALID';
 
+/** What the connection under TLS has to say, TLS says too. */
+const DEAF: SocketEvents = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
 /** A connection attempt. `cancel` ends it silently. */
 export class Dial implements SocketEvents, Deadline {
   dueAt: number;
   readonly #events: DialEvents;
-  readonly #tls: boolean;
+  #tls: boolean;
+  readonly #trustsAnyone: boolean;
+  #preface: Uint8Array | undefined;
+  /** For after the preface. */
+  #upgrade: TLSOptions | undefined;
   #socket: TcpSocket | undefined;
   #fd = -1;
   #settled = false;
@@ -70,7 +82,10 @@ export class Dial implements SocketEvents, Deadline {
 
   constructor(options: DialOptions, events: DialEvents) {
     this.#events = events;
-    this.#tls = options.tls !== undefined;
+    this.#trustsAnyone = options.trustsAnyone === true;
+    this.#preface = options.preface;
+    this.#upgrade = options.preface === undefined ? undefined : options.tls;
+    this.#tls = options.tls !== undefined && this.#upgrade === undefined;
     this.dueAt = performance.now() + options.timeout;
     try {
       this.#start(options);
@@ -95,7 +110,7 @@ export class Dial implements SocketEvents, Deadline {
       return;
     }
     this.#fd = fd;
-    this.#pending = outcome === 'pending' || this.#tls;
+    this.#pending = outcome === 'pending' || options.tls !== undefined;
     if (this.#pending) deadlines.add(this);
     // `fd` is a documented-by-behaviour option of Bun.connect that its types lack; the descriptor is Bun's from here on.
     const connect = Bun.connect as (options: object) => Promise<TcpSocket>;
@@ -157,7 +172,7 @@ export class Dial implements SocketEvents, Deadline {
 
   onHandshake(_socket: TcpSocket, succeeded: boolean, error: NodeJS.ErrnoException | null): void {
     if (this.#settled) return;
-    if (error === null || error.code === NO_NAME_IN_CERTIFICATE) {
+    if (error === null || error.code === NO_NAME_IN_CERTIFICATE || (this.#trustsAnyone && error.code !== 'ECONNRESET')) {
       if (succeeded || error !== null) this.#succeed();
       return;
     }
@@ -180,10 +195,30 @@ export class Dial implements SocketEvents, Deadline {
   }
 
   #succeed(): void {
-    this.#settle();
     const socket = this.#socket!;
+    const preface = this.#preface;
+    if (preface !== undefined) {
+      this.#preface = undefined;
+      if (socket.write(preface) < preface.length) {
+        this.#fail('connect', 'EAGAIN', 'the socket took only a part of the first octets');
+        return;
+      }
+      if (this.#upgrade !== undefined) {
+        this.#secure(socket, this.#upgrade);
+        return;
+      }
+    }
+    this.#settle();
     socket.data = this.#events;
     this.#events.onConnected(socket);
+  }
+
+  /** The handshake begins on a connection that is in use. */
+  #secure(plain: TcpSocket, tls: TLSOptions): void {
+    this.#tls = true;
+    plain.data = DEAF;
+    const [, secured] = plain.upgradeTLS<SocketEvents>({ data: this, tls, socket: tlsSocketHandlers });
+    this.#socket = secured;
   }
 
   #fail(stage: DialFailure['stage'], code: string, message: string): void {

@@ -6,7 +6,7 @@ import { type Baggage, encodeBaggage, parseBaggage } from './baggage.ts';
 import { buildConnectRequest, buildConnectResponse, parseConnectRequest, responseStatus } from './connect.ts';
 import { encodeForwarded, parseForwardedHost } from './forwarded.ts';
 import { formatIp, parseIp } from './ip.ts';
-import { encodeProxyHeader } from './proxy-protocol.ts';
+import { encodeProxyHeader, encodeProxyLine } from './proxy-protocol.ts';
 import { makeTraceparent, parseTraceparent } from './traceparent.ts';
 
 // The machine may be busy with other things; no test here measures time.
@@ -250,6 +250,17 @@ test('writes IPv6 PROXY headers, and maps the IPv4 side of a mixed pair', () => 
   expect(() => encodeProxyHeader({ source: { address: 'web', port: 1 }, destination: { address: 'fd00::2', port: 2 } })).toThrow(
     '"web" is not an IP address',
   );
+});
+
+test('writes PROXY lines of version 1, both addresses of one family', () => {
+  const text = (source: string, destination: string): string =>
+    new TextDecoder().decode(
+      encodeProxyLine({ source: { address: source, port: 56_324 }, destination: { address: destination, port: 443 } }),
+    );
+  expect(text('192.168.0.1', '192.168.0.11')).toBe('PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n');
+  expect(text('fd00::1', 'fd00::2')).toBe('PROXY TCP6 fd00::1 fd00::2 56324 443\r\n');
+  expect(text('10.0.0.1', 'fd00::2')).toBe('PROXY TCP6 ::ffff:10.0.0.1 fd00::2 56324 443\r\n');
+  expect(() => text('10.0.0.1', 'web')).toThrow('"web" is not an IP address');
 });
 
 test('no parser throws on garbage', () => {

@@ -1,4 +1,4 @@
-import { parseIp } from './ip.ts';
+import { formatIp, parseIp } from './ip.ts';
 
 /** An address as the PROXY protocol carries it. */
 export interface ProxyEndpoint {
@@ -54,6 +54,20 @@ export function encodeProxyHeader(header: ProxyHeader): Uint8Array {
     bytes.set(identity, HEAD + addresses + 3);
   }
   return bytes;
+}
+
+/** The same as a line of text, version 1, which has no room for an identity. */
+export function encodeProxyLine(header: ProxyHeader): Uint8Array {
+  let source = octetsOf(header.source);
+  let destination = octetsOf(header.destination);
+  const isIpv4 = source.length === 4 && destination.length === 4;
+  if (!isIpv4) {
+    source = mapped(source);
+    destination = mapped(destination);
+  }
+  const family = isIpv4 ? 'TCP4' : 'TCP6';
+  const line = `PROXY ${family} ${formatIp(source)} ${formatIp(destination)} ${header.source.port} ${header.destination.port}\r\n`;
+  return new TextEncoder().encode(line);
 }
 
 function octetsOf(endpoint: ProxyEndpoint): Uint8Array {
