@@ -22,7 +22,10 @@ export function admit(head: RequestHead): RequestHead | string {
   if (!STANDARD_METHODS.has(method) && STANDARD_METHODS.has(method.toUpperCase())) return 'the method is not in upper case';
   const path = normalizePath(head.path);
   if (path === undefined) return 'the path holds an encoded NUL';
-  return { ...head, path, ...forwarded(head) };
+  const { scheme, headers } = forwarded(head);
+  const { authority, version, contentLength, upgrade, acceptsTrailers } = head;
+  // Spelled out: copying by spread costs several times as much, and this is every request.
+  return { method, path, authority, scheme, headers, version, contentLength, upgrade, acceptsTrailers };
 }
 
 /**
