@@ -54,6 +54,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
   /** Nothing more is said to the client, and nothing it says is read. */
   #isOver = false;
   #isClosed = false;
+  #isFeeding = false;
   dueAt = performance.now() + LIMITS.IDLE_CONNECTION;
 
   constructor(channel: Channel, host: SessionHost) {
@@ -107,7 +108,10 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     else if (this.#isTunnel) this.#exchange!.onRequestBody(chunk);
     else if (!this.#backlog.isEmpty || (this.#isRequestDone && (!this.#isResponseDone || this.#channel.isBackedUp)))
       this.#backlog.add(chunk);
-    else this.#feed(chunk);
+    else {
+      const taken = this.#feed(chunk);
+      if (taken < chunk.length && !this.#isOver) this.#backlog.add(chunk.subarray(taken));
+    }
   }
 
   onChannelEnd(): void {
@@ -198,7 +202,9 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
       this.#isRequestDone = false;
       this.#closesAfter = true;
       this.#writeHead(101, head.headers, 'none', -1, 'upgrade', head.upgrade);
-      if (!this.#backlog.isEmpty) this.#exchange?.onRequestBody(this.#backlog.take());
+      const early = this.#backlog.bytes;
+      this.#backlog.clear();
+      if (early.length > 0) this.#exchange?.onRequestBody(early);
       if (this.#clientEnded) this.#endOfClient();
       return;
     }
@@ -263,23 +269,27 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#channel.write(encodeResponseHead({ status, reason, headers, framing, contentLength, connection, upgrade, minorVersion }));
   }
 
-  #feed(chunk: Uint8Array): void {
-    let rest = chunk;
-    while (rest.length > 0 && !this.#isOver) {
+  /** Parses up to the end of a request that has to be answered first. The octets taken. */
+  #feed(bytes: Uint8Array): number {
+    this.#isFeeding = true;
+    let at = 0;
+    while (at < bytes.length && !this.#isOver) {
       this.#bodyOctets = 0;
-      const taken = this.#parser.push(rest);
+      const taken = this.#parser.push(at === 0 ? bytes : bytes.subarray(at));
+      at += taken;
       this.#channel.consumed(taken - this.#bodyOctets);
-      if (this.#isOver) return;
       if (!this.#parser.isIdle && this.#exchange === undefined && this.#isResponseDone)
         this.dueAt = performance.now() + LIMITS.HEAD_TIMEOUT;
-      if (taken === rest.length) return;
-      rest = rest.subarray(taken);
-      if (!this.#isResponseDone || this.#channel.isBackedUp) {
-        if (this.#isTunnel) this.#exchange?.onRequestBody(rest);
-        else this.#backlog.add(rest);
-        return;
-      }
+      if (!this.#isResponseDone || this.#channel.isBackedUp) break;
     }
+    this.#isFeeding = false;
+    return at;
+  }
+
+  /** The requests that came meanwhile. */
+  #catchUp(): void {
+    while (!this.#isOver && !this.#backlog.isEmpty && this.#isRequestDone && this.#isResponseDone && !this.#channel.isBackedUp)
+      this.#backlog.drop(this.#feed(this.#backlog.bytes));
   }
 
   /** Goes on to the next request when this one is over in both directions, and its answer is on its way. */
@@ -298,7 +308,8 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     }
     this.#idleSince = now;
     this.dueAt = now + LIMITS.IDLE_CONNECTION;
-    if (!this.#backlog.isEmpty && !this.#channel.isBackedUp) this.#feed(this.#backlog.take());
+    // Else whoever feeds goes on by itself.
+    if (!this.#isFeeding) this.#catchUp();
     if (this.#clientEnded) this.#endOfClient();
   }
 
@@ -340,7 +351,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     if (this.#isOver) return;
     this.#isOver = true;
     this.#exchange = undefined;
-    this.#backlog.take();
+    this.#backlog.clear();
     this.#discarded = 0;
     this.dueAt = performance.now() + LIMITS.LINGER;
     this.#channel.finish();
@@ -362,7 +373,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#isClosed = true;
     this.#isOver = true;
     this.#exchange = undefined;
-    this.#backlog.take();
+    this.#backlog.clear();
     deadlines.delete(this);
     this.#host.sessionEnded(this);
   }
