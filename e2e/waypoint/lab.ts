@@ -37,6 +37,8 @@ export interface LabService {
   readonly endpoints: readonly string[];
   /** Behind the waypoint; default true. */
   readonly bound?: boolean;
+  /** Its endpoints are behind tunnels; default false. */
+  readonly tunnelled?: boolean;
 }
 
 export const hostOf = (service: string): string => `${service}.default.svc.cluster.local`;
@@ -256,7 +258,9 @@ export class WaypointLab {
         const ports = service.ports.map(({ port, targetPort }) => `${port}: ${targetPort}`).join(', ');
         byIp.set(ip, [...(byIp.get(ip) ?? []), `"${keyOf(service.name)}": {${ports}}`]);
       }
-    for (const [ip, memberships] of byIp) workload(`backend-${ip.replaceAll('.', '-')}`, ip, 'backend', 'TCP', memberships.join(', '));
+    const tunnelled = new Set(services.flatMap((service) => (service.tunnelled ? service.endpoints : [])));
+    for (const [ip, memberships] of byIp)
+      workload(`backend-${ip.replaceAll('.', '-')}`, ip, 'backend', tunnelled.has(ip) ? 'HBONE' : 'TCP', memberships.join(', '));
     lines.push('services:');
     lines.push(
       `- {name: waypoint, namespace: default, hostname: waypoint.default.svc.cluster.local, vips: ["/240.0.0.254"], ports: {15008: 15008}}`,

@@ -40,6 +40,7 @@ const policies: Record<string, ConnectionPoolPolicy> = {
   short: { maxConnectionDuration: 300 },
   silent: { tcpIdleTimeout: 300 },
   old: { maxConnectionDuration: 1 },
+  mute: { connectTimeout: 300 },
 };
 const held = Object.fromEntries(Object.keys(policies).map((name) => [name, new Held()]));
 const ports: Record<string, number> = {};
@@ -76,8 +77,12 @@ beforeAll(async () => {
       else net.createServer((socket) => socket.on('error', () => {}).pipe(socket)).listen(8080, ip);
     });
     plans.push({ service: keyOf(name), ports: [], policy: { connectionPool: policies[name]! } });
-    return { name, ports: [{ port: 80, targetPort: 8080, protocol: protocol as 'HTTP11' }], endpoints: [ip] };
+    return { name, ports: [{ port: 80, targetPort: 8080, protocol: protocol as 'HTTP11' }], endpoints: [ip], tunnelled: name === 'mute' };
   });
+  const drop = ['ip', 'daddr', services.find(({ name }) => name === 'mute')!.endpoints[0]!, 'tcp', 'dport', '15008', 'drop'];
+  await lab.run('nft', 'add', 'table', 'ip', 'mute');
+  await lab.run('nft', 'add', 'chain', 'ip', 'mute', 'in', '{', 'type', 'filter', 'hook', 'input', 'priority', '0', ';', '}');
+  await lab.run('nft', 'add', 'rule', 'ip', 'mute', 'in', ...drop);
   await lab.start(services, plans, { ACCESS_LOG_FORMAT: 'json' });
   for (const name of names) ports[name] = lab.open(name, 80);
 });
@@ -86,7 +91,7 @@ afterAll(() => lab.stop());
 const get = (name: string, ...args: string[]): Promise<string> =>
   lab.run('curl', '-s', '-m', '20', '-o', '/dev/null', '-w', '%{http_code}', ...args, `http://127.0.0.1:${ports[name]}/${name}`);
 const hits = (limit: string): number => lab.metric('lateen_limit_hit_total', { limit });
-const lines = (path: string): { response_flags: string; path: string; route_name: string; downstream_local_address: string }[] =>
+const lines = (path: string): { response_flags: string; upstream_transport_failure_reason: string }[] =>
   lab.log
     .split('\n')
     .filter((line) => line.startsWith('{') && line.includes(path))
@@ -154,6 +159,14 @@ describe('HTTP/1.1', () => {
     }
     expect(held['old']!.connections).toBeGreaterThanOrEqual(2);
   });
+});
+
+test('an endpoint whose tunnel does not come about is given up after connectTimeout', async () => {
+  expect(await get('mute')).toBe('503');
+  await until('the line', () => lines('/mute').length === 1);
+  const [line] = lines('/mute');
+  expect(line!.response_flags).toStartWith('URX,UF');
+  expect(line!.upstream_transport_failure_reason).toContain('no tunnel to the endpoint within the connect timeout');
 });
 
 describe('HTTP/2', () => {
