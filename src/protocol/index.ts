@@ -1,5 +1,7 @@
 export { isGrpcContentType } from './grpc/content-type.ts';
+export { encodeGrpcMessage, GrpcMessageReader } from './grpc/message.ts';
 export { GrpcMessageCounter } from './grpc/message-counter.ts';
+export { GrpcCode, type GrpcStatus, grpcCodeName, readGrpcStatus, refusedByHead, statusOfReset } from './grpc/status.ts';
 export { type Authority, formatAddress, formatAuthority, parseAuthority } from './hbone/authority.ts';
 export { type Baggage, type BaggageWorkloadType, encodeBaggage, parseBaggage } from './hbone/baggage.ts';
 export {

@@ -1,9 +1,11 @@
 /** Asks the CA for workload certificates (ambient contract 5.1). */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
+  GrpcCode,
+  type GrpcStatus,
+  grpcCodeName,
   type IstioCertificateRequest,
   IstioCertificateRequestSchema,
-  type IstioCertificateResponse,
   IstioCertificateResponseSchema,
 } from '../../protocol/index.ts';
 import { readCertificate, type WorkloadCertificate } from './certificate.ts';
@@ -13,9 +15,6 @@ import { GrpcChannel } from './grpc-channel.ts';
 
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
 const TIMEOUT_MS = 10_000;
-
-const serialize = (request: IstioCertificateRequest): Buffer => Buffer.from(toBinary(IstioCertificateRequestSchema, request));
-const deserialize = (bytes: Buffer): IstioCertificateResponse => fromBinary(IstioCertificateResponseSchema, bytes);
 
 export class CaClient {
   readonly #channel: GrpcChannel;
@@ -37,7 +36,7 @@ export class CaClient {
       validityDuration: BigInt(this.#config.secretTtlSeconds),
       ...(this.#impersonates ? { metadata: { ImpersonatedIdentity: identity } } : {}),
     });
-    const response = await this.#call(request);
+    const response = fromBinary(IstioCertificateResponseSchema, await this.#call(request));
     return readCertificate(response.certChain, keyPem, this.#impersonates ? identity : undefined);
   }
 
@@ -45,23 +44,19 @@ export class CaClient {
     this.#channel.close();
   }
 
-  #call(request: IstioCertificateRequest): Promise<IstioCertificateResponse> {
-    const client = this.#channel.client();
-    const metadata = this.#channel.metadata();
+  #call(request: IstioCertificateRequest): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        METHOD,
-        serialize,
-        deserialize,
-        request,
-        metadata,
-        { deadline: Date.now() + TIMEOUT_MS },
-        (error, response) => {
-          if (error) reject(new Error(`CA: ${error.code} ${error.details}`));
-          else if (response) resolve(response);
-          else reject(new Error('CA: empty answer'));
-        },
-      );
+      let answer: Uint8Array | undefined;
+      const onMessage = (message: Uint8Array): void => {
+        answer = message;
+      };
+      const onEnd = ({ code, message }: GrpcStatus): void => {
+        if (code !== GrpcCode.OK) reject(new Error(`CA: ${grpcCodeName(code)}: ${message}`));
+        else if (answer === undefined) reject(new Error('CA: empty answer'));
+        else resolve(answer);
+      };
+      const call = this.#channel.call(METHOD, { onMessage, onEnd }, TIMEOUT_MS);
+      call.write(toBinary(IstioCertificateRequestSchema, request), true);
     });
   }
 }

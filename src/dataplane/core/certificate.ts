@@ -27,7 +27,8 @@ export interface WorkloadCertificate {
 /** SSL_OP_NO_TLSv1, 1.1 and 1.2: the mesh speaks TLS 1.3 only. */
 const TLS13_ONLY = 0x0400_0000 | 0x1000_0000 | 0x0800_0000;
 export const ALPN_H2 = 'h2';
-const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
+/** In the form of a TLS extension. */
+export const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 const summarize = (pem: string): CertificateSummary => {

@@ -1,15 +1,17 @@
 /** Delta ADS to the control plane (ambient contract 4.1 and 4.2): subscribes to everything of each type, applies what is good, rejects the rest by name. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
 import type { Counter, Logger, Registry } from '../../platform/telemetry/index.ts';
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
+  GrpcCode,
+  grpcCodeName,
 } from '../../protocol/index.ts';
 import { Backoff } from './backoff.ts';
 import type { ControlPlaneTarget, CoreConfig } from './config.ts';
+import type { GrpcCall } from './grpc-call.ts';
 import { GrpcChannel } from './grpc-channel.ts';
 
 const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
@@ -33,12 +35,10 @@ export interface XdsHandler {
   apply(resources: readonly XdsResource[], removed: readonly string[]): XdsRejection[];
 }
 
-type Stream = ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
-
 /** Ends that are ordinary in the life of a control plane: try again at once. */
-const ORDINARY: ReadonlySet<number> = new Set([status.UNKNOWN, status.CANCELLED, status.DEADLINE_EXCEEDED]);
+const ORDINARY: ReadonlySet<number> = new Set([GrpcCode.UNKNOWN, GrpcCode.CANCELLED, GrpcCode.DEADLINE_EXCEEDED]);
 
-const serialize = (request: DeltaDiscoveryRequest): Buffer => Buffer.from(toBinary(DeltaDiscoveryRequestSchema, request));
+const serialize = (request: DeltaDiscoveryRequest): Uint8Array => toBinary(DeltaDiscoveryRequestSchema, request);
 
 export class XdsClient {
   readonly #channel: GrpcChannel;
@@ -53,7 +53,7 @@ export class XdsClient {
   readonly #versions = new Map<string, Map<string, string>>();
   readonly #awaited: Set<string>;
   readonly #ready = Promise.withResolvers<void>();
-  #stream: Stream | undefined;
+  #stream: GrpcCall | undefined;
   #stopping = false;
   #sleep: (() => void) | undefined;
 
@@ -105,30 +105,36 @@ export class XdsClient {
   /** One stream from its first request to its end. */
   #connect(): Promise<'Complete' | 'Reconnect' | 'Error' | 'ConnectionError'> {
     return new Promise((resolve) => {
-      let bytes = 0;
-      const deserialize = (buffer: Buffer): DeltaDiscoveryResponse => {
-        bytes = buffer.length;
-        return fromBinary(DeltaDiscoveryResponseSchema, buffer);
-      };
-      const stream = this.#channel.client().makeBidiStreamRequest(METHOD, serialize, deserialize, this.#channel.metadata());
-      this.#stream = stream;
       let received = false;
-      stream.on('data', (response: DeltaDiscoveryResponse) => {
-        received = true;
-        this.#messages.labels({ url: response.typeUrl }).inc();
-        this.#messageBytes.labels({ url: response.typeUrl }).inc(bytes);
-        this.#handle(stream, response);
+      let isBroken = false;
+      const stream = this.#channel.call(METHOD, {
+        onMessage: (message) => {
+          let response: DeltaDiscoveryResponse;
+          try {
+            response = fromBinary(DeltaDiscoveryResponseSchema, message);
+          } catch (error) {
+            this.#logger.error('xds: cannot read an answer', { error: (error as Error).message });
+            isBroken = true;
+            stream.cancel();
+            return;
+          }
+          received = true;
+          this.#messages.labels({ url: response.typeUrl }).inc();
+          this.#messageBytes.labels({ url: response.typeUrl }).inc(message.length);
+          this.#handle(stream, response);
+        },
+        onEnd: ({ code, message }) => {
+          const isOrdinary = (ORDINARY.has(code) && !isBroken) || (code === GrpcCode.UNAVAILABLE && received);
+          const isComplete = code === GrpcCode.OK;
+          if (!this.#stopping && !isComplete)
+            this.#logger[isOrdinary ? 'info' : 'warn']('xds: stream ended', { code: grpcCodeName(code), error: message });
+          // A connection that failed may have been to an instance that is gone.
+          if (!received) this.#channel.reset();
+          resolve(isComplete ? 'Complete' : isOrdinary ? 'Reconnect' : received ? 'Error' : 'ConnectionError');
+        },
       });
-      stream.on('end', () => resolve('Complete'));
-      stream.on('error', (error: ServiceError) => {
-        const isOrdinary = ORDINARY.has(error.code) || (error.code === status.UNAVAILABLE && received);
-        if (!this.#stopping)
-          this.#logger[isOrdinary ? 'info' : 'warn']('xds: stream ended', { code: status[error.code], error: error.details });
-        // A connection that failed may have been to an instance that is gone.
-        if (!received) this.#channel.reset();
-        resolve(isOrdinary ? 'Reconnect' : received ? 'Error' : 'ConnectionError');
-      });
-      for (const typeUrl of this.#handlers.keys()) stream.write(this.#initialRequest(typeUrl));
+      this.#stream = stream;
+      for (const typeUrl of this.#handlers.keys()) stream.write(serialize(this.#initialRequest(typeUrl)));
     });
   }
 
@@ -140,7 +146,7 @@ export class XdsClient {
     });
   }
 
-  #handle(stream: Stream, response: DeltaDiscoveryResponse): void {
+  #handle(stream: GrpcCall, response: DeltaDiscoveryResponse): void {
     const { typeUrl, nonce } = response;
     const handler = this.#handlers.get(typeUrl);
     let rejections: XdsRejection[] = [];
@@ -164,13 +170,12 @@ export class XdsClient {
     if (detail !== '') this.#logger.error('xds: resources rejected', { type: typeUrl, error: detail });
     else if (this.#awaited.delete(typeUrl) && this.#awaited.size === 0) this.#ready.resolve();
     this.#logger.debug('xds: received', { type: typeUrl, resources: response.resources.length, removed: response.removedResources.length });
-    stream.write(
-      create(DeltaDiscoveryRequestSchema, {
-        typeUrl,
-        responseNonce: nonce,
-        ...(detail === '' ? {} : { errorDetail: { code: status.INVALID_ARGUMENT, message: detail } }),
-      }),
-    );
+    const answer = create(DeltaDiscoveryRequestSchema, {
+      typeUrl,
+      responseNonce: nonce,
+      ...(detail === '' ? {} : { errorDetail: { code: GrpcCode.INVALID_ARGUMENT, message: detail } }),
+    });
+    stream.write(serialize(answer));
   }
 }
 
