@@ -40,3 +40,11 @@ test('the messages of a gRPC call are counted in both directions', async () => {
   expect(lab.metric('istio_request_messages_total', labels)).toBe(3);
   expect(lab.metric('istio_response_messages_total', labels)).toBe(2);
 });
+
+test('what the waypoint is doing can be read', () => {
+  expect(lab.metric('lateen_waypoint_active_requests')).toBe(0);
+  expect(lab.metric('lateen_waypoint_upstream_connections')).toBe(1);
+  expect(lab.metric('lateen_waypoint_tunnels', { direction: 'inbound' })).toBe(1);
+  expect(lab.metric('lateen_waypoint_tunnels', { direction: 'outbound' })).toBe(0);
+  expect(lab.metric('lateen_access_log_lost_total')).toBe(0);
+});

@@ -1,6 +1,5 @@
 /** One line per request, in the layout Istio's proxies have: text as `accessLogFormat` has it by default, or its JSON encoding. */
 import type { LogSink } from '../../platform/telemetry/index.ts';
-import { STATUS_REASONS } from '../../protocol/index.ts';
 import { LineBuffer } from './line-buffer.ts';
 
 /** How long a line may wait for others, in milliseconds. */
@@ -36,6 +35,8 @@ export interface RequestEntry {
   readonly downstreamLocal: string;
   readonly downstreamRemote: string;
   readonly downstreamPrincipal: string;
+  /** Of TLS that is passed through. */
+  readonly serverName: string;
   readonly routeName: string;
   readonly traceId: string;
 }
@@ -77,7 +78,7 @@ function count(to: LineBuffer, value: number): void {
   else to.number(Math.round(value));
 }
 
-/** Istio's default `accessLogFormat`. */
+/** Istio's default `accessLogFormat`. Details of a terminated connection and the local address towards the endpoint, which a tunnel hides, are always `-`. */
 export const textLine: Format = (to, e) => {
   to.literal('[');
   timestamp(to, e.start);
@@ -106,7 +107,7 @@ export const textLine: Format = (to, e) => {
   to.literal(' -');
   plain(to, e.downstreamLocal);
   plain(to, e.downstreamRemote);
-  to.literal(' -');
+  plain(to, e.serverName);
   plain(to, e.routeName);
   to.literal('\n');
 };
@@ -131,7 +132,7 @@ function numberMember(to: LineBuffer, key: string, value: number): void {
   else to.number(Math.round(value));
 }
 
-/** The keys of Istio's JSON encoding. */
+/** The keys of Istio's JSON encoding, and after them who the client is and the id of the trace. */
 export const jsonLine: Format = (to, e) => {
   to.literal('{"start_time":"');
   timestamp(to, e.start);
@@ -140,9 +141,9 @@ export const jsonLine: Format = (to, e) => {
   member(to, 'path', e.path);
   member(to, 'protocol', e.protocol);
   numberMember(to, 'response_code', e.status);
-  member(to, 'response_code_text', STATUS_REASONS[e.status] ?? '');
   member(to, 'response_flags', e.flags || '-');
   member(to, 'response_code_details', e.details);
+  member(to, 'connection_termination_details', '');
   member(to, 'upstream_transport_failure_reason', e.failure);
   numberMember(to, 'bytes_received', e.bytesReceived);
   numberMember(to, 'bytes_sent', e.bytesSent);
@@ -154,10 +155,12 @@ export const jsonLine: Format = (to, e) => {
   member(to, 'authority', e.authority);
   member(to, 'upstream_host', e.upstreamHost);
   member(to, 'upstream_cluster', e.upstreamCluster);
+  member(to, 'upstream_local_address', '');
   member(to, 'downstream_local_address', e.downstreamLocal);
   member(to, 'downstream_remote_address', e.downstreamRemote);
-  member(to, 'downstream_peer_uri_san', e.downstreamPrincipal);
+  member(to, 'requested_server_name', e.serverName);
   member(to, 'route_name', e.routeName);
+  member(to, 'downstream_peer_uri_san', e.downstreamPrincipal);
   member(to, 'trace_id', e.traceId);
   to.literal('}\n');
 };

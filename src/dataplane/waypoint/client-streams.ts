@@ -98,12 +98,17 @@ export class ClientStreams implements TcpHost {
     if (plan?.tls === undefined) this.#begin(channel, client, matchTcp(plan?.tcp ?? [], client.namespace));
     else
       new ServerNameReader(channel, (serverName) =>
-        this.#begin(channel, client, matchTls(plan.tls ?? [], serverName, client.namespace) ?? matchTcp(plan.tcp ?? [], client.namespace)),
+        this.#begin(
+          channel,
+          client,
+          matchTls(plan.tls ?? [], serverName, client.namespace) ?? matchTcp(plan.tcp ?? [], client.namespace),
+          serverName,
+        ),
       );
   }
 
-  #begin(channel: Channel, client: Client, rule: Parameters<TcpExchange['start']>[0]): void {
-    const exchange = new TcpExchange(channel, this, client);
+  #begin(channel: Channel, client: Client, rule: Parameters<TcpExchange['start']>[0], serverName = ''): void {
+    const exchange = new TcpExchange(channel, this, client, serverName);
     this.#sessions.add(exchange);
     exchange.start(rule, backendOf(client));
   }

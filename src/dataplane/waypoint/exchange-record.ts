@@ -102,6 +102,7 @@ export class ExchangeRecord {
       downstreamLocal: client.target,
       downstreamRemote: client.address,
       downstreamPrincipal: client.principal,
+      serverName: '',
       routeName: this.action?.name ?? '',
       traceId: this.traceId,
     });

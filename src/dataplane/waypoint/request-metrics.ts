@@ -7,6 +7,13 @@ import { LABEL_NAMES, labelsOf } from '../core/traffic-labels.ts';
 const BUCKETS = [0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000, 3_600_000];
 const REQUEST_LABELS = [...LABEL_NAMES, 'response_code', 'grpc_response_status'] as const;
 
+/** For statuses that do not exist. */
+const OTHER = 'other';
+/** UNAUTHENTICATED (gRPC, "Status codes and their use"). */
+const MAX_GRPC_STATUS = 16;
+/** Kinds of answers that are remembered between two workloads; further ones are looked up each time. */
+const MAX_ANSWERS = 200;
+
 export interface RequestParties {
   readonly source: Workload | undefined;
   readonly sourcePrincipal: string;
@@ -87,10 +94,11 @@ export class RequestMetrics {
   }
 
   record(parties: RequestParties, facts: RequestFacts): void {
-    this.#series(parties, facts).observe(facts);
+    this.series(parties, facts).observe(facts);
   }
 
-  #series(parties: RequestParties, facts: RequestFacts): RequestSeries {
+  /** To count in. */
+  series(parties: RequestParties, facts: RequestFacts): RequestSeries {
     const bySource = getOrMake(
       this.#cache,
       parties.source ?? NOBODY,
@@ -98,11 +106,13 @@ export class RequestMetrics {
     );
     const byPair = getOrMake(bySource, parties.destination ?? NOBODY, () => new WeakMap<object, Map<string, RequestSeries>>());
     const byService = getOrMake(byPair, parties.service ?? NOBODY, () => new Map<string, RequestSeries>());
+    const code = CODES[facts.status] ?? OTHER;
+    const grpc = facts.grpcStatus < 0 ? '' : (CODES[facts.grpcStatus <= MAX_GRPC_STATUS ? facts.grpcStatus : -1] ?? OTHER);
     // Most answers are alike: a number as text is the whole key of an HTTP request without flags.
-    const key =
-      facts.flags === '' && facts.grpcStatus < 0
-        ? CODES[facts.status]!
-        : `${facts.status} ${facts.grpcStatus} ${facts.protocol} ${facts.flags}`;
+    let key =
+      facts.flags === '' && facts.grpcStatus < 0 && facts.protocol === 'http' ? code : `${code} ${grpc} ${facts.protocol} ${facts.flags}`;
+    // A workload has one identity, what is not known may have any.
+    if (parties.source === undefined) key += ` ${parties.sourcePrincipal}`;
     const found = byService.get(key);
     if (found !== undefined) return found;
     const series = new RequestSeries(this, {
@@ -116,15 +126,17 @@ export class RequestMetrics {
       }),
       request_protocol: facts.protocol,
       response_flags: facts.flags || '-',
-      response_code: String(facts.status),
-      grpc_response_status: facts.grpcStatus < 0 ? '' : String(facts.grpcStatus),
+      response_code: code,
+      grpc_response_status: grpc,
     });
-    byService.set(key, series);
+    // The families keep to their limit; what is remembered of them must have one too.
+    if (byService.size < MAX_ANSWERS) byService.set(key, series);
     return series;
   }
 }
 
-const CODES: readonly string[] = Array.from({ length: 1000 }, (_, code) => String(code));
+/** Statuses there are (RFC 9110 section 15): an endpoint may write any number of three digits. */
+const CODES: readonly string[] = Array.from({ length: 600 }, (_, code) => String(code));
 
 function getOrMake<V extends object>(map: WeakMap<object, V>, key: object, make: () => V): V {
   let value = map.get(key);

@@ -39,11 +39,14 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   #destination: Upstream | undefined;
   #series: TrafficSeries | undefined;
   #route = 'default';
+  readonly #serverName: string;
   #idleTimeout: number = LIMITS.IDLE_TCP;
   #endsAt = Number.POSITIVE_INFINITY;
   dueAt = performance.now() + LIMITS.IDLE_TCP;
 
-  constructor(channel: Channel, host: TcpHost, client: Client) {
+  /** `serverName`: of TLS, empty where it is not known. */
+  constructor(channel: Channel, host: TcpHost, client: Client, serverName: string) {
+    this.#serverName = serverName;
     this.#channel = channel;
     this.#host = host;
     this.#client = client;
@@ -251,6 +254,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
       downstreamLocal: client.target,
       downstreamRemote: client.address,
       downstreamPrincipal: client.principal,
+      serverName: this.#serverName,
       routeName: this.#route,
       traceId: '',
     });

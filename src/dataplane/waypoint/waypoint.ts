@@ -31,6 +31,7 @@ import type { TracingConfig } from './tracing-config.ts';
 import { Traffic } from './traffic.ts';
 import { TunnelServer } from './tunnel-server.ts';
 import { UpstreamPool } from './upstream-pool.ts';
+import { describeLoad } from './waypoint-metrics.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;
@@ -139,6 +140,14 @@ export class Waypoint {
       serve: (channel, client) => this.#streams.serve(channel, client),
       refused,
     });
+    describeLoad(telemetry, () => ({
+      activeRequests: this.#context.active,
+      clientConnections: this.#streams.count,
+      clientTunnels: this.#server.count,
+      upstreamConnections: this.#context.pool.connectionCount,
+      upstreamTunnels: this.#tunnelPool.tunnelCount,
+      linesLost: this.#access.lost,
+    }));
     if (config.localXds) applyLocalXds(this.#registry, config.localXds);
     if (config.localPlans !== undefined) applyLocalPlans(this.#traffic, config.localPlans);
     this.#registry.onChange((change) => this.#registryChanged(change));
