@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addDemoCommand } from './commands/demo.ts';
+import { addExplainCommands } from './commands/explain.ts';
 import { addMeshCommands } from './commands/mesh.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPodCommands } from './commands/pods.ts';
@@ -39,6 +40,7 @@ ${Object.entries(EXIT)
   addPodCommands(program);
   addMeshCommands(program);
   addWaypointCommands(program);
+  addExplainCommands(program);
   addCompletionCommand(program);
   program.commands.forEach(exitByException);
   return exitByException(program);

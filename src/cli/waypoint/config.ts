@@ -38,13 +38,13 @@ export const showRoutes = async (service: string, options: ConfigOptions): Promi
   await printRoutes(client, waypoint, options.output, { namespace, service });
 };
 
-interface WaypointName {
+export interface WaypointName {
   readonly namespace: string;
   readonly name: string;
 }
 
 /** By the labels of the service, else of its namespace (reference 7.2, step 1). */
-const waypointOf = async (client: KubeClient, namespace: string, service: string): Promise<WaypointName> => {
+export const waypointOf = async (client: KubeClient, namespace: string, service: string): Promise<WaypointName> => {
   const [own, around] = await Promise.all([client.get(SERVICES, service, { namespace }), client.get(NAMESPACES, namespace)]);
   const labels = [own.metadata?.labels ?? {}, around.metadata?.labels ?? {}].find((one) => one[USE_WAYPOINT_LABEL] !== undefined) ?? {};
   const name = labels[USE_WAYPOINT_LABEL];
@@ -60,10 +60,7 @@ const waypointOf = async (client: KubeClient, namespace: string, service: string
 const printRoutes = async (client: KubeClient, waypoint: WaypointName, output: string, filter: RouteFilter): Promise<void> => {
   if (!['table', 'json', 'yaml'].includes(output))
     throw new CliError(`-o ${output}: not an output format`, EXIT.usage, 'Use table, json or yaml.');
-  const pods = await runningPods(client, waypoint);
-  const dumps = await Promise.all(pods.map((pod) => fetchDump(client, pod)));
-  warnOfDifferences(pods, dumps);
-  const dump = dumps[0] ?? {};
+  const dump = await readDump(client, waypoint);
   const plans = selectPlans(dump.plans ?? [], filter);
   const narrowed = filter.service === undefined ? dump : plans;
   if (output === 'json') print(JSON.stringify(narrowed, null, 4));
@@ -78,6 +75,14 @@ const printRoutes = async (client: KubeClient, waypoint: WaypointName, output: s
     const { header, rows } = routeRows(plans);
     print(table(header, rows));
   }
+};
+
+/** What the first replica executes, with a warning when another one executes something else. */
+export const readDump = async (client: KubeClient, waypoint: WaypointName): Promise<WaypointDump> => {
+  const pods = await runningPods(client, waypoint);
+  const dumps = await Promise.all(pods.map((pod) => fetchDump(client, pod)));
+  warnOfDifferences(pods, dumps);
+  return dumps[0] ?? {};
 };
 
 const runningPods = async (client: KubeClient, { namespace, name }: WaypointName): Promise<PodView[]> => {

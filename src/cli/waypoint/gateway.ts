@@ -22,11 +22,10 @@ export interface GatewayView extends KubeObject {
 
 export const GATEWAYS = defineResource<GatewayView>('gateway.networking.k8s.io/v1', 'Gateway', 'gateways');
 export const NAMESPACES = defineResource('v1', 'Namespace', 'namespaces', 'Cluster');
-export const SERVICES = defineResource<KubeObject & { readonly spec?: { readonly selector?: Readonly<Record<string, string>> } }>(
-  'v1',
-  'Service',
-  'services',
-);
+interface ServiceView extends KubeObject {
+  readonly spec?: { readonly selector?: Readonly<Record<string, string>>; readonly ports?: readonly { readonly port: number }[] };
+}
+export const SERVICES = defineResource<ServiceView>('v1', 'Service', 'services');
 
 export const WAYPOINT_CLASS = 'istio-waypoint';
 /** The name a waypoint has when none is given: the one of Istio's tool. */

@@ -100,7 +100,8 @@ export const matchText = (match: HttpMatch): string => {
   return words.length === 0 ? '*' : words.join(' ');
 };
 
-const actionText = (service: string, action: HttpAction): string => {
+/** What an action does with a request, on one line. */
+export const actionText = (service: string, action: HttpAction): string => {
   if (action.redirect !== undefined) {
     const { status, scheme, host, port } = action.redirect;
     return `redirect ${status}${scheme === undefined ? '' : ` ${scheme}:`}${host === undefined ? '' : ` ${host}`}${port === undefined ? '' : `:${port}`}`;
