@@ -359,10 +359,14 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     const { status, headers } = head;
     record.upstream!.cluster.report(record.endpoint!, status, now);
     const grpcStatus = head.contentLength === 0 && record.isGrpc ? grpcStatusOf(headers) : undefined;
-    if (this.#mayRetry() && isRetriable(this.#retryPolicy, { status, ...(grpcStatus === undefined ? {} : { grpcStatus }) })) {
-      this.#stream?.cancel();
-      this.#retry();
-      return;
+    const policy = this.#retryPolicy;
+    if (policy.attempts > 0 && isRetriable(policy, { status, ...(grpcStatus === undefined ? {} : { grpcStatus }) })) {
+      if (this.#mayRetry()) {
+        this.#stream?.cancel();
+        this.#retry();
+        return;
+      }
+      if (this.#attempts > policy.attempts) record.flag('URX');
     }
     this.#body.drop();
     this.#isResponseStarted = true;
@@ -372,7 +376,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (grpcStatus !== undefined) record.grpcStatus = grpcStatus;
     // From here on both sides say what they like until they end.
     if (status === 101) this.#isRequestEnded = false;
-    this.#downstream.sendResponse(this.#edited(head));
+    this.#send(head);
   }
 
   onResponseBody(chunk: Uint8Array): void {
@@ -454,6 +458,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
 
   #attemptTimedOut(): void {
     if (this.#isDone) return;
+    const { retry } = this.#match!.action;
+    // VirtualService `perTryTimeout` is over when the response begins (Envoy); Gateway API `backendRequest` covers all of it.
+    if (this.#isResponseStarted && retry?.perTryTimeout) return;
     const record = this.#record;
     record.upstream?.cluster.report(record.endpoint!, 'timeout', performance.now());
     if (!this.#isResponseStarted && this.#mayRetry() && isRetriable(this.#retryPolicy, { failure: 'timeout' })) {
@@ -529,6 +536,24 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     return headers === head.headers ? head : { ...head, headers };
   }
 
+  /** False: the route sets a field that no peer would take, the client was told so, and it is over. */
+  #send(head: ResponseHead): boolean {
+    try {
+      this.#downstream.sendResponse(this.#edited(head));
+      return true;
+    } catch (error) {
+      const record = this.#record;
+      record.status = 500;
+      record.details = 'invalid_response_head';
+      record.failure = (error as Error).message;
+      this.#stream?.cancel();
+      this.#downstream.sendResponse({ status: 500, headers: [], contentLength: 0, upgrade: '' });
+      this.#downstream.finishResponse(NO_TRAILERS);
+      this.#finish();
+      return false;
+    }
+  }
+
   /** An answer of the waypoint itself. */
   #answer({ status, flag, details, body: text = '', headers = [], grpcStatus }: LocalAnswer): void {
     const record = this.#record;
@@ -539,7 +564,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     const { head, body, grpcStatus: sent } = localResponse(status, text, record.isGrpc, headers, grpcStatus);
     record.grpcStatus = sent;
     this.#isResponseStarted = true;
-    this.#downstream.sendResponse(this.#edited(head));
+    if (!this.#send(head)) return;
     if (body !== undefined && this.#head.method !== 'HEAD') {
       record.responseBytes = body.length;
       this.#downstream.sendResponseBody(body);
