@@ -34,6 +34,14 @@ test('the scheme is what the gateway in front says, if that is one', () => {
   expect(proto('')).toMatchObject({ scheme: 'http', headers: [['x-forwarded-proto', 'http']] });
   expect(proto('gopher')).toMatchObject({ scheme: 'http', headers: [['x-forwarded-proto', 'gopher']] });
 });
+test('HTTP/2 names its scheme itself', () => {
+  expect(admitted({ version: 'HTTP/2', headers: [['x-forwarded-proto', 'https']] }).scheme).toBe('http');
+  expect(admitted({ version: 'HTTP/2', scheme: 'HTTPS' })).toMatchObject({ scheme: 'https', headers: [['x-forwarded-proto', 'http']] });
+});
+test('HTTP/2 without an authority is refused, HTTP/1.0 is not', () => {
+  expect(admit(head({ version: 'HTTP/2', authority: '' }))).toBe('neither :authority nor host');
+  expect(admitted({ version: 'HTTP/1.0', authority: '' }).authority).toBe('');
+});
 test('a client cannot say which certificate it has', () =>
   expect(
     admitted({

@@ -20,6 +20,8 @@ export function admit(head: RequestHead): RequestHead | string {
   if (method.length > METHOD_LENGTH) return 'the method is too long';
   // Methods have a case (RFC 9110 section 9.1); a server that forgets it would do what no route for DELETE has seen.
   if (!STANDARD_METHODS.has(method) && STANDARD_METHODS.has(method.toUpperCase())) return 'the method is not in upper case';
+  // HTTP/1 has its rules for that in the codec; HTTP/1.0 needs none (RFC 9113 section 8.3.1).
+  if (head.authority === '' && head.version === 'HTTP/2') return 'neither :authority nor host';
   const path = normalizePath(head.path);
   if (path === undefined) return 'the path holds an encoded NUL';
   const { scheme, headers } = forwarded(head);
@@ -29,10 +31,10 @@ export function admit(head: RequestHead): RequestHead | string {
 }
 
 /**
- * The scheme the client of the mesh used: TLS may end at a gateway in front, which says so in `x-forwarded-proto`. Endpoints always get that field, as they
- * do from Envoy.
+ * The scheme the client of the mesh used: TLS may end at a gateway in front, which says so in `x-forwarded-proto` where the request cannot, as in HTTP/1.
+ * Endpoints always get that field, as they do from Envoy; without a gateway it says how the client's connection comes out of its tunnel.
  */
-function forwarded({ scheme, headers }: RequestHead): Pick<RequestHead, 'scheme' | 'headers'> {
+function forwarded({ scheme, headers, version }: RequestHead): Pick<RequestHead, 'scheme' | 'headers'> {
   let proto = '';
   let isClean = true;
   for (let i = 0; i < headers.length; i++) {
@@ -41,9 +43,9 @@ function forwarded({ scheme, headers }: RequestHead): Pick<RequestHead, 'scheme'
     else if (field[0] === FORWARDED_PROTO && proto === '') proto = field[1];
   }
   const kept = isClean ? headers : headers.filter((field) => !isDropped(field));
-  if (proto === '') return { scheme, headers: [...kept, [FORWARDED_PROTO, scheme]] };
-  const known = proto.toLowerCase();
-  return { scheme: known === 'https' || known === 'http' ? known : scheme, headers: kept };
+  if (proto === '') return { scheme: scheme.toLowerCase(), headers: [...kept, [FORWARDED_PROTO, 'http']] };
+  const isHttps = version !== 'HTTP/2' && proto.toLowerCase() === 'https';
+  return { scheme: isHttps ? 'https' : scheme.toLowerCase(), headers: kept };
 }
 
 const isDropped = ([name, value]: HeaderList[number]): boolean => name === CLIENT_CERTIFICATE || (name === FORWARDED_PROTO && value === '');

@@ -48,7 +48,7 @@ export function inspectHeaders(kind: HeaderKind, headers: HeaderList): HeaderFac
     if (name === 'te' && value !== 'trailers') return 'header te may only say trailers';
     if (name === 'content-length') {
       if (!/^[0-9]{1,15}$/.test(value)) return `content-length ${JSON.stringify(value)} is not a length`;
-      if (contentLength >= 0 && contentLength !== Number(value)) return 'content-length comes twice with different values';
+      if (contentLength >= 0) return 'content-length comes twice';
       contentLength = Number(value);
     } else if (name === 'host') {
       if (host !== undefined) return 'host comes twice';
