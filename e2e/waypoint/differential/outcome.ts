@@ -4,6 +4,7 @@
  * order of fields of different names.
  */
 import type { Arrival } from './backend.ts';
+import type { StreamView } from './http2-frames.ts';
 import type { Message } from './message.ts';
 
 /** Of responses. `connection` shows in whether the connection goes on, `transfer-encoding` and `content-length` in the body. */
@@ -17,8 +18,8 @@ const IGNORED_OF_RESPONSES: ReadonlySet<string> = new Set([
   'x-envoy-upstream-service-time',
 ]);
 
-/** Of requests. What Envoy adds for its own (`x-envoy-*`), the id each proxy draws, the framing, which is compared as a line of its own. */
-const IGNORED_OF_REQUESTS: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'x-request-id']);
+/** Of requests. What Envoy adds for its own (`x-envoy-*`), the ids each proxy draws, the framing, which is compared as a line of its own. */
+const IGNORED_OF_REQUESTS: ReadonlySet<string> = new Set(['content-length', 'traceparent', 'transfer-encoding', 'x-request-id']);
 
 /** Answers to what could not be read: only the status counts. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 414, 431, 501, 505]);
@@ -74,6 +75,28 @@ export function conversationLines(messages: readonly Message[], malformed: strin
   if (malformed !== undefined) lines.push(`response ${messages.length + 1} is malformed: ${JSON.stringify(malformed)}`);
   else if (rest !== '') lines.push(`then ${shown(rest)}`);
   return lines;
+}
+
+/**
+ * What became of the streams of an HTTP/2 connection. A stream that is refused may be reset, answered with 400 or end with its whole connection (RFC 9113
+ * sections 5.4 and 8.1.1): these count as one, and then it does not matter whether the connection goes on.
+ */
+export function streamLines(streams: readonly (readonly [id: number, view: StreamView])[], isGivenUp: boolean, isProbed: boolean): string[] {
+  const lines = streams.flatMap(([id, { lists, body, isEnded, isReset }]) => {
+    const place = `stream ${id}`;
+    const isTrailers = lists.length > 1 && !lists.at(-1)!.some(([name]) => name === ':status');
+    const shownLists = (isTrailers ? lists.slice(0, -1) : lists).flatMap((list, at) => {
+      const status = Number(list.find(([name]) => name === ':status')?.[1]);
+      if (REFUSALS.has(status)) return [];
+      const isLast = at === lists.length - (isTrailers ? 2 : 1);
+      const rest = list.filter(([name]) => !name.startsWith(':'));
+      return responseLines(place, status, rest, isLast ? body : '', isLast && isTrailers ? lists.at(-1)! : []);
+    });
+    if (shownLists.length === 0) return [];
+    return [...shownLists, ...(isEnded && !isReset ? [] : [`${place} is cut short`])];
+  });
+  if (lines.length === 0) return ['refused'];
+  return [...lines, isProbed ? 'connection goes on' : isGivenUp ? 'connection is closed' : 'connection hangs'];
 }
 
 /** What the backends got: by backend, then in order. */

@@ -5,7 +5,9 @@ import type { Case } from './case.ts';
 import { RawClient } from './client.ts';
 import { EnvoyProcess } from './envoy.ts';
 import { envoyConfig } from './envoy-config.ts';
-import { arrivalLines, conversationLines } from './outcome.ts';
+import type { Http2Case } from './corpus/http2.ts';
+import { headers, PREFACE, readFrames } from './http2-frames.ts';
+import { arrivalLines, conversationLines, streamLines } from './outcome.ts';
 import { BACKEND_PORT, BACKENDS, type BackendName, PLAN, SERVICE_PORT } from './scenario.ts';
 
 const ENVOY_PORT = 19_080;
@@ -16,6 +18,8 @@ const PROBE_LINE = 'GET /probe HTTP/1.1';
 const PATIENCE = 8000;
 const PATIENCE_BEHIND = 2000;
 const PATIENCE_FOR_NONE = 300;
+/** A server may ignore a stream it has closed: there is not always an answer. */
+const PATIENCE_FOR_H2 = 3000;
 
 const names = Object.keys(BACKENDS) as BackendName[];
 
@@ -118,7 +122,48 @@ export class Rig {
     );
     return [outcomes[0]!, outcomes[1]!];
   }
+
+  /** The same for a case of HTTP/2. A stream that is waited for is one whose frames were sent. */
+  async runHttp2(one: Http2Case): Promise<readonly [ours: string[], envoy: string[]]> {
+    if (this.#envoy.hasEnded) throw new Error(`Envoy has ended:\n${this.#envoy.log}`);
+    for (const { backends } of this.#sides) backends.reset();
+    const clients = this.#sides.map((side) => this.connect(side));
+    for (const client of clients) client.send(Buffer.from(PREFACE + one.send, 'latin1'));
+    const isOver = (client: RawClient, id?: number): boolean => {
+      const { streams, hasGoneAway } = readFrames(client.received);
+      const views = id === undefined ? [...streams.values()] : [streams.get(id)];
+      return hasGoneAway || (views.length > 0 && views.every((view) => view !== undefined && (view.isEnded || view.isReset)));
+    };
+    await together(clients, (client) => isOver(client), PATIENCE_FOR_H2);
+    for (const client of clients) if (!client.isClosed) client.send(Buffer.from(PROBE_FRAMES, 'latin1'));
+    await together(clients, (client) => isOver(client, PROBE_STREAM), PATIENCE_FOR_H2);
+    const outcomes = await Promise.all(
+      this.#sides.map(async ({ backends }, at) => {
+        const client = clients[at]!;
+        const { streams, hasGoneAway } = readFrames(client.received);
+        const probe = streams.get(PROBE_STREAM);
+        const isProbed = probe !== undefined && !probe.isReset && probe.isEnded;
+        client.close();
+        await settled(backends, 0);
+        const arrivals = isProbed ? withoutProbe(backends.arrivals) : backends.arrivals;
+        return [...streamLines([...streams].filter(([id]) => id !== PROBE_STREAM), hasGoneAway || client.isClosed, isProbed), ...arrivalLines(arrivals)];
+      }),
+    );
+    return [outcomes[0]!, outcomes[1]!];
+  }
 }
+
+const PROBE_STREAM = 101;
+const PROBE_FRAMES = headers(
+  PROBE_STREAM,
+  [
+    [':method', 'GET'],
+    [':scheme', 'http'],
+    [':authority', 'probe.test'],
+    [':path', '/probe'],
+  ],
+  true,
+);
 
 const isFinal = (startLine: string): boolean => startLine[9] !== '1' || startLine.startsWith('101', 9);
 

@@ -247,7 +247,6 @@ const lines: readonly (readonly [name: string, octets: string])[] = [
   ['a TLS client hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'.padEnd(200, '\0')],
   ['a PROXY header', `PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n${get('/seg')}`],
   ['a status line', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
-  ['a preface that is none', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n'],
 ];
 
 const hops: readonly (readonly [name: string, lines: readonly string[]])[] = [

@@ -187,7 +187,7 @@ export const ODD: readonly Case[] = [
   raw('upgrade: websocket among others', get('/seg', 'Connection: keep-alive, Upgrade', 'Upgrade: h2c, websocket'), { probes: false }),
   raw('upgrade: refused by the backend', get('/seg', 'Connection: Upgrade', 'Upgrade: websocket', 'x-do: refused')),
   raw('upgrade: websocket with a body', request('POST', '/seg', ['Connection: Upgrade', 'Upgrade: websocket'], 'body'), { probes: false }),
-  raw('upgrade: websocket by a request that says more at once', `${get('/seg', 'Connection: Upgrade', 'Upgrade: websocket')}early words`, { probes: false }),
+  raw('upgrade: websocket by a request that says more at once', [`${get('/seg', 'Connection: Upgrade', 'Upgrade: websocket')}early words`, 150], { probes: false }),
   raw('upgrade: to a route that redirects', get('/redirect/host', 'Connection: Upgrade', 'Upgrade: websocket')),
   raw('upgrade: to a route that has no backend', get('/no-backend', 'Connection: Upgrade', 'Upgrade: websocket')),
 ];
