@@ -592,6 +592,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     deadlines.delete(this);
     clearTimeout(this.#timer);
     clearTimeout(this.#retryTimer);
+    if (this.#mirrors !== undefined && !this.#isRequestEnded) for (const mirror of this.#mirrors) mirror.cancel();
     // Both connections may go on: what this exchange held of their windows goes back.
     this.onRequestDrained();
     this.onResponseDrained();

@@ -26,6 +26,10 @@ export const LIMITS = {
   HALF_CLOSE: 100,
   /** While the waypoint drains: an HTTP/1 connection without a request for so long is ended. */
   DRAIN_IDLE: 1000,
+  /** A mirrored request in which nothing moves. */
+  IDLE_MIRROR: 60_000,
+  /** Mirrored requests under way at once; beyond it requests are not copied. */
+  MIRRORS: 500,
   /** Requests of one waypoint at once. */
   ACTIVE_REQUESTS: 100_000,
   /** Base and most of the back-off between retries. */

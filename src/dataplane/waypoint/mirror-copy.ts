@@ -1,8 +1,10 @@
 /** A copy of a request for another backend, whose answer nobody waits for. It never holds back the original: one that cannot keep up is given up. */
 import type { Backend, EndpointState } from '../../mesh/index.ts';
+import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
+import { LIMITS } from './limits.ts';
 import type { ResponseHead, UpstreamEvents, UpstreamStream } from './messages.ts';
 import type { Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
@@ -10,18 +12,23 @@ import type { OutgoingRequest } from './upstream.ts';
 /** Octets a mirror may lag behind. */
 const MAX_LAG = 1024 * 1024;
 
-export class MirrorCopy implements UpstreamEvents {
+export class MirrorCopy implements UpstreamEvents, Deadline {
+  /** Copies under way, of all requests. */
+  static #count = 0;
   readonly #endpoint: EndpointState;
   #stream: UpstreamStream | undefined;
   #lag = 0;
   #isOver = false;
+  dueAt = performance.now() + LIMITS.IDLE_MIRROR;
 
   private constructor(endpoint: EndpointState) {
     this.#endpoint = endpoint;
     endpoint.active++;
+    MirrorCopy.#count++;
+    deadlines.add(this);
   }
 
-  /** Undefined when there is nobody to send it to. */
+  /** Undefined when there is nobody to send it to, or too many are under way. */
   static start(
     context: RequestContext,
     client: Client,
@@ -29,6 +36,7 @@ export class MirrorCopy implements UpstreamEvents {
     request: OutgoingRequest,
     speaksHttp2: (upstream: Upstream) => boolean,
   ): MirrorCopy | undefined {
+    if (MirrorCopy.#count >= LIMITS.MIRRORS) return undefined;
     const now = performance.now();
     const upstream = context.traffic.upstream(backend, now);
     const endpoint = upstream?.cluster.pick({ random: context.random, now });
@@ -56,20 +64,31 @@ export class MirrorCopy implements UpstreamEvents {
   sendBody(chunk: Uint8Array): void {
     const stream = this.#stream;
     if (stream === undefined || this.#isOver) return;
+    this.#moves();
     stream.sendRequestBody(chunk);
     this.#lag = stream.isRequestBackedUp ? this.#lag + chunk.length : 0;
-    if (this.#lag <= MAX_LAG) return;
-    this.#over();
-    stream.cancel();
+    if (this.#lag > MAX_LAG) this.cancel();
   }
 
   finish(trailers: HeaderList): void {
     if (!this.#isOver) this.#stream?.finishRequest(trailers);
   }
 
+  /** The rest of the request will not come, or the answer takes too long. */
+  cancel(): void {
+    if (this.#isOver) return;
+    this.#over();
+    this.#stream?.cancel();
+  }
+
+  onDeadline(): void {
+    this.cancel();
+  }
+
   onInterimResponse(): void {}
   onResponse(_head: ResponseHead): void {}
   onResponseBody(chunk: Uint8Array): void {
+    this.#moves();
     this.#stream?.responseConsumed(chunk.length);
   }
   onResponseEnd(): void {
@@ -86,6 +105,12 @@ export class MirrorCopy implements UpstreamEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#endpoint.active--;
+    MirrorCopy.#count--;
+    deadlines.delete(this);
+  }
+
+  #moves(): void {
+    this.dueAt = performance.now() + LIMITS.IDLE_MIRROR;
   }
 }
 
