@@ -1,14 +1,12 @@
 /** The route plan on its way from the control plane to the waypoint: JSON in UTF-8, checked strictly on arrival. */
-import { Compile } from 'typebox/compile';
-import { Check, Errors } from 'typebox/value';
 import { fail, ok, type Result } from '../result.ts';
 import type { HttpAction, HttpMatch, HttpTable, PathRewrite, ServicePlan, StringCondition, WeightedBackend } from './plan.ts';
-import { type CheckedPlan, PLAN_LIMITS, servicePlanSchema } from './plan-schema.ts';
+import { type CheckedPlan, PLAN_LIMITS, servicePlanShape } from './plan-schema.ts';
 import { checkRegex, checkRegexSubstitution } from './regex.ts';
 
 type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-/** Fails to compile when schema and interface differ in anything but `readonly`. */
+/** Fails to compile when shape and interface differ in anything but `readonly`. */
 const isSame: Same<Mutable<CheckedPlan>, Mutable<ServicePlan>> = true;
 
 const encoder = new TextEncoder();
@@ -74,7 +72,7 @@ const tableProblem = ({ rules, actions }: HttpTable, path: string): Problem => {
   return undefined;
 };
 
-/** What the schema cannot say: references between parts, and regular expressions. */
+/** What the shape cannot say: references between parts, and regular expressions. */
 const planProblem = (plan: ServicePlan): Problem => {
   const seen = new Set<number>();
   for (const [i, { port, http, consumers }] of plan.ports.entries()) {
@@ -91,23 +89,6 @@ const planProblem = (plan: ServicePlan): Problem => {
   return undefined;
 };
 
-/** Octets from where on a plan is checked by generated code: it is thirty times faster, and takes 100 ms and 10 MB to make, which few waypoints need. */
-const LARGE_PLAN = 256 * 1024;
-let generated: { Check(value: unknown): boolean } | undefined;
-
-const passes = (value: unknown, isLarge: boolean): boolean => {
-  if (!isLarge) return Check(servicePlanSchema, value);
-  generated ??= Compile(servicePlanSchema);
-  return generated.Check(value);
-};
-
-const schemaProblem = (value: unknown, isLarge: boolean): Problem => {
-  if (passes(value, isLarge)) return undefined;
-  const first = Errors(servicePlanSchema, value)[0];
-  if (first === undefined) return '/: not a route plan';
-  return `${first.instancePath || '/'}: ${first.keyword === 'boolean' ? 'no such field' : first.message}`;
-};
-
 /** The error names the place as a JSON pointer. Nothing of the plan is used when any of it is wrong. */
 export const decodeServicePlan = (bytes: Uint8Array): Result<ServicePlan, string> => {
   if (bytes.length > PLAN_LIMITS.bytes) return fail(`/: more than ${PLAN_LIMITS.bytes} bytes`);
@@ -117,9 +98,9 @@ export const decodeServicePlan = (bytes: Uint8Array): Result<ServicePlan, string
   } catch (error) {
     return fail(`/: not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const problem = schemaProblem(value, bytes.length >= LARGE_PLAN);
-  if (problem !== undefined) return fail(problem);
-  // The schema was just checked, and `isSame` holds that what it describes is a ServicePlan.
+  const problem = servicePlanShape.check(value);
+  if (problem !== undefined) return fail(problem.startsWith('/') ? problem : `/${problem}`);
+  // The shape was just checked, and `isSame` holds that what it describes is a ServicePlan.
   const plan = value as ServicePlan;
   const reference = isSame && planProblem(plan);
   return reference ? fail(reference) : ok(plan);

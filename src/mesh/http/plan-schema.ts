@@ -1,6 +1,19 @@
-/** The JSON form of the route plan as a schema. `plan-codec.ts` asserts that it describes exactly the interfaces of `plan.ts`. */
-import { type Static, type TSchema, Type } from 'typebox';
+/** The JSON form of the route plan. `plan-codec.ts` asserts that it describes exactly the interfaces of `plan.ts`. */
 import type { BackendPolicy } from './plan.ts';
+import {
+  boolean as flag,
+  integer,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Passed,
+  pair,
+  type Shape,
+  list as shapeList,
+  string,
+  variants,
+} from './shape.ts';
 
 /** What one plan may hold; anything larger is refused whole, and the waypoint keeps the plan it has. */
 export const PLAN_LIMITS = {
@@ -18,23 +31,19 @@ export const PLAN_LIMITS = {
   text: 64 * 1024,
 } as const;
 
-const object = <P extends Record<string, TSchema>>(properties: P) => Type.Object(properties, { additionalProperties: false });
-const list = <S extends TSchema>(items: S, maxItems: number = PLAN_LIMITS.list) => Type.Array(items, { maxItems });
-const text = Type.String({ maxLength: PLAN_LIMITS.text });
-const name = Type.String({ minLength: 1, maxLength: 1_024 });
-const flag = Type.Boolean();
-const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const list = <T>(item: Shape<T>, maxItems: number = PLAN_LIMITS.list): Shape<T[]> => shapeList(item, maxItems);
+const text = string(0, PLAN_LIMITS.text);
+const name = string(1, 1_024);
+const count = integer(0, Number.MAX_SAFE_INTEGER);
 /** Milliseconds. */
-const time = Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const percentage = Type.Number({ minimum: 0, maximum: 100 });
-const port = Type.Integer({ minimum: 0, maximum: 65_535 });
-const status = Type.Integer({ minimum: 100, maximum: 599 });
-const optional = Type.Optional;
-const literals = <const V extends readonly string[]>(...values: V) => Type.Unsafe<V[number]>({ type: 'string', enum: [...values] });
-const pair = Type.Tuple([name, text]);
+const time = number(0, Number.MAX_SAFE_INTEGER);
+const percentage = number(0, 100);
+const port = integer(0, 65_535);
+const status = integer(100, 599);
+const field = pair(name, text);
 
 const stringCondition = object({
-  kind: literals('exact', 'prefix', 'suffix', 'regex', 'present'),
+  kind: oneOf('exact', 'prefix', 'suffix', 'regex', 'present'),
   value: text,
   ignoreCase: optional(flag),
 });
@@ -42,7 +51,7 @@ const stringCondition = object({
 const fieldCondition = object({ name, condition: stringCondition, isInverted: optional(flag) });
 
 const httpMatch = object({
-  path: optional(object({ kind: literals('exact', 'segments', 'prefix', 'regex'), value: text, ignoreCase: optional(flag) })),
+  path: optional(object({ kind: oneOf('exact', 'segments', 'prefix', 'regex'), value: text, ignoreCase: optional(flag) })),
   method: optional(stringCondition),
   hosts: optional(list(name)),
   authority: optional(stringCondition),
@@ -52,13 +61,13 @@ const httpMatch = object({
   sourceNamespace: optional(name),
 });
 
-const headerEdit = object({ remove: list(name), set: list(pair), add: list(pair) });
+const headerEdit = object({ remove: list(name), set: list(field), add: list(field) });
 
-const pathRewrite = Type.Union([
-  object({ kind: Type.Literal('full'), value: text }),
-  object({ kind: Type.Literal('prefix'), match: text, value: text }),
-  object({ kind: Type.Literal('regex'), pattern: text, substitution: text }),
-]);
+const pathRewrite = variants(
+  object({ kind: oneOf('full'), value: text }),
+  object({ kind: oneOf('prefix'), match: text, value: text }),
+  object({ kind: oneOf('regex'), pattern: text, substitution: text }),
+);
 
 const rewrite = object({ path: optional(pathRewrite), host: optional(name) });
 
@@ -100,7 +109,7 @@ const retry = object({
   perTryTimeout: optional(time),
   statuses: list(status),
   on: list(
-    literals(
+    oneOf(
       '5xx',
       'gateway-error',
       'reset',
@@ -124,7 +133,7 @@ const fault = object({
 });
 
 const session = object({
-  kind: literals('cookie', 'header'),
+  kind: oneOf('cookie', 'header'),
   name,
   absoluteTimeout: optional(time),
   idleTimeout: optional(time),
@@ -134,7 +143,7 @@ const session = object({
 const httpAction = object({
   name,
   redirect: optional(redirect),
-  respond: optional(object({ status, body: Type.String({ maxLength: 1024 * 1024 }), contentType: optional(text) })),
+  respond: optional(object({ status, body: string(0, 1024 * 1024), contentType: optional(text) })),
   backends: list(weightedBackend),
   requestHeaders: optional(headerEdit),
   responseHeaders: optional(headerEdit),
@@ -162,18 +171,18 @@ const portPlan = object({
   tcp: optional(list(object({ name, sourceNamespace: optional(name), backends: list(weightedBackend) }), PLAN_LIMITS.rules)),
 });
 
-const hashSource = Type.Union([
-  object({ kind: Type.Literal('header'), name }),
-  object({ kind: Type.Literal('cookie'), name, path: optional(text), ttl: optional(time) }),
-  object({ kind: Type.Literal('query'), name }),
-  object({ kind: Type.Literal('source-ip') }),
-]);
+const hashSource = variants(
+  object({ kind: oneOf('header'), name }),
+  object({ kind: oneOf('cookie'), name, path: optional(text), ttl: optional(time) }),
+  object({ kind: oneOf('query'), name }),
+  object({ kind: oneOf('source-ip') }),
+);
 
-const loadBalancer = Type.Union([
-  object({ kind: literals('least-request', 'round-robin', 'random') }),
-  object({ kind: Type.Literal('ring-hash'), hash: hashSource, minimumRingSize: count }),
-  object({ kind: Type.Literal('maglev'), hash: hashSource, tableSize: count }),
-]);
+const loadBalancer = variants(
+  object({ kind: oneOf('least-request', 'round-robin', 'random') }),
+  object({ kind: oneOf('ring-hash'), hash: hashSource, minimumRingSize: count }),
+  object({ kind: oneOf('maglev'), hash: hashSource, tableSize: count }),
+);
 
 const locality = object({
   isEnabled: flag,
@@ -209,7 +218,7 @@ const outlier = object({
 });
 
 const tls = object({
-  mode: literals('disable', 'simple', 'mutual', 'mesh'),
+  mode: oneOf('disable', 'simple', 'mutual', 'mesh'),
   sni: optional(text),
   subjectAltNames: optional(list(text)),
   insecureSkipVerify: optional(flag),
@@ -222,25 +231,27 @@ const tls = object({
 const policyFields = {
   loadBalancer: optional(loadBalancer),
   locality: optional(locality),
-  warmup: optional(object({ duration: time, minimumPercent: percentage, aggression: Type.Number({ minimum: 0 }) })),
+  warmup: optional(object({ duration: time, minimumPercent: percentage, aggression: number(0, Number.MAX_VALUE) })),
   connectionPool: optional(connectionPool),
   outlier: optional(outlier),
   tls: optional(tls),
-  proxyProtocol: optional(Type.Union([Type.Literal(1), Type.Literal(2)])),
+  proxyProtocol: optional(oneOf(1, 2)),
 };
+
+const portPolicy: Shape<BackendPolicy> = object(policyFields);
 
 /** A port's policy has no ports of its own: the interface allows it, no DestinationRule can say it. */
 const policy = object({
   ...policyFields,
-  ports: optional(list(object({ port, policy: Type.Unsafe<BackendPolicy>(object(policyFields)) }))),
+  ports: optional(list(object({ port, policy: portPolicy }))),
 });
 
-export const servicePlanSchema = object({
+export const servicePlanShape = object({
   service: name,
   ports: list(portPlan, PLAN_LIMITS.ports),
   policy: optional(policy),
   subsets: optional(list(object({ name, workloads: list(name, PLAN_LIMITS.workloads), policy: optional(policy) }), PLAN_LIMITS.subsets)),
 });
 
-/** What a value that passes the schema is. */
-export type CheckedPlan = Static<typeof servicePlanSchema>;
+/** What a value that passes is. */
+export type CheckedPlan = Passed<typeof servicePlanShape>;

@@ -2,7 +2,7 @@
  * Regular expressions that users write, with RE2's syntax and semantics (Envoy's `google_re2`): time linear in the value whatever the pattern.
  * Values are matched as they travel, one character per octet.
  */
-import { type Matcher, RE2JS } from 're2js';
+import type { Matcher, RE2JS } from 're2js';
 import { fail, ok, type Result } from '../result.ts';
 
 export const REGEX_LIMITS = {
@@ -87,6 +87,9 @@ export class Regex {
   }
 }
 
+// Loaded by the first pattern: its tables are 4 MiB, and most waypoints never see a regular expression. `require`, because a plan is compiled in one go.
+const engine = (): typeof RE2JS => (require('re2js') as typeof import('re2js')).RE2JS;
+
 const cache = new Map<string, Regex>();
 
 /** The error is RE2's own text. */
@@ -96,7 +99,7 @@ export const compileRegex = (pattern: string): Result<Regex, string> => {
   if (pattern.length > REGEX_LIMITS.patternLength) return fail(`regular expression has more than ${REGEX_LIMITS.patternLength} characters`);
   let program: RE2JS;
   try {
-    program = RE2JS.compile(pattern);
+    program = engine().compile(pattern);
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error));
   }
