@@ -1,5 +1,7 @@
 /** One thing to measure: a client pod, an address to call, and the proxies in between. */
+import type { Client } from './clients.ts';
 import type { Running } from './shell.ts';
+import type { Quantiles } from './stats.ts';
 
 export interface Arm {
   readonly name: string;
@@ -9,7 +11,11 @@ export interface Arm {
   readonly client: string;
   readonly address: string;
   readonly port: number;
+  /** The measured application. */
+  readonly origin: Running;
   readonly proxies: readonly Running[];
+  /** The one of the proxies that is a waypoint. */
+  readonly waypoint?: Running;
 }
 
 /** A workload, as the client's arguments. `rate` 0 is a closed loop. */
@@ -18,23 +24,32 @@ export interface Workload {
   readonly connections: number;
   readonly rate: number;
   readonly fresh: boolean;
+  /** What sends it; absent: the HTTP/1.1 client, one request after another. */
+  readonly client?: Client;
 }
 
 /** One block of one arm under one workload. Latencies in microseconds. */
-export interface Block {
+export interface Block extends Quantiles {
   readonly arm: string;
   readonly workload: string;
   readonly requests: number;
   readonly errors: number;
   readonly rps: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly p999: number;
+  /** Requests per second the schedule held (open loop). */
+  readonly offered?: number;
+  /** Further distributions a client took, by name. */
+  readonly series?: Readonly<Record<string, Quantiles>>;
   /** Processor time of the arm's proxies per request. */
   readonly cpuPerRequest: number;
   /** Soft interrupt time of the machine per request. */
   readonly softirqPerRequest: number;
   readonly pssKib: number;
   readonly privateKib: number;
+  /** The waypoint's part of processor time and memory, in arms that have one. */
+  readonly waypoint?: { readonly cpuPerRequest: number; readonly pssKib: number; readonly privateKib: number };
+  /** How busy the proxies kept their core and client and application theirs, from 0 to 1. */
+  readonly proxiesBusy: number;
+  readonly loadBusy: number;
+  /** Share of the machine's time the hypervisor gave to others, from 0 to 1. */
+  readonly steal: number;
 }

@@ -29,11 +29,21 @@ export interface Credentials {
   readonly root: string;
 }
 
-const commonTls = (files: Credentials) => ({
+/** For a cluster whose servers speak HTTP/2, as Istio sets it for ports that declare so. */
+const HTTP2_UPSTREAM = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
+
+const commonTls = (files: Credentials, alpn: readonly string[] = ['istio', 'h2', 'http/1.1']) => ({
   tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
   tls_certificates: [{ certificate_chain: { filename: files.cert }, private_key: { filename: files.key } }],
   validation_context: { trusted_ca: { filename: files.root } },
-  alpn_protocols: ['istio', 'h2', 'http/1.1'],
+  alpn_protocols: alpn,
 });
 
 const socketAddress = (address: string, port: number) => ({ socket_address: { address, port_value: port } });
@@ -85,20 +95,22 @@ const tcpProxy = {
   },
 };
 
-/** The bootstrap of one sidecar. `side` outbound takes plain text and sends TLS to the other; inbound the reverse. */
+/** The bootstrap of one sidecar. `side` outbound takes plain text and sends TLS to the other; inbound the reverse. `speaks` is what the application does. */
 export function sidecarConfig(
   side: 'outbound' | 'inbound',
   mode: 'http' | 'tcp',
   listen: number,
   next: { readonly address: string; readonly port: number },
   files: Credentials,
+  speaks: 'http1' | 'grpc',
 ): object {
+  const tls = speaks === 'grpc' ? commonTls(files, ['h2']) : commonTls(files);
   const downstream = {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
       '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
       require_client_certificate: true,
-      common_tls_context: commonTls(files),
+      common_tls_context: tls,
     },
   };
   return {
@@ -112,7 +124,9 @@ export function sidecarConfig(
           ],
         },
       ],
-      clusters: [cluster(next.address, next.port, side === 'outbound' ? commonTls(files) : undefined)],
+      clusters: [
+        { ...cluster(next.address, next.port, side === 'outbound' ? tls : undefined), ...(speaks === 'grpc' ? HTTP2_UPSTREAM : {}) },
+      ],
     },
   };
 }
@@ -147,9 +161,14 @@ const HBONE_WINDOWS = { initial_stream_window_size: 4194304, initial_connection_
 
 /**
  * Envoy as Istio's waypoint: tunnels terminated on 15008 and their streams looped to an internal listener that routes HTTP; what leaves is looped to
- * another one that opens tunnels. `routes` counts the route table's entries, the last of which is used.
+ * another one that opens tunnels. `routes` counts the route table's entries, the last of which is used; `speaks` is what the application does.
  */
-export function waypointBootstrap(server: { readonly address: string; readonly port: number }, files: Credentials, routes: number): object {
+export function waypointBootstrap(
+  server: { readonly address: string; readonly port: number },
+  files: Credentials,
+  routes: number,
+  speaks: 'http1' | 'grpc',
+): object {
   const unused = Array.from({ length: Math.max(0, routes - 1) }, (_, i) => ({
     match: {
       path_separated_prefix: `/v${i % 97}/models/model-${i}`,
@@ -157,7 +176,7 @@ export function waypointBootstrap(server: { readonly address: string; readonly p
     },
     route: { cluster: 'backend', timeout: '0s' },
   }));
-  const tls = { ...commonTls(files), alpn_protocols: ['h2'] };
+  const tls = commonTls(files, ['h2']);
   return {
     bootstrap_extensions: [
       {
@@ -265,7 +284,7 @@ export function waypointBootstrap(server: { readonly address: string; readonly p
       ],
       clusters: [
         internalCluster('main_internal', 'main_internal'),
-        internalCluster('backend', 'connect_originate'),
+        { ...internalCluster('backend', 'connect_originate'), ...(speaks === 'grpc' ? HTTP2_UPSTREAM : {}) },
         {
           name: 'connect_originate',
           type: 'STATIC',

@@ -41,7 +41,7 @@ export async function runL4(options: L4Options): Promise<number> {
     makeNodes();
     for (const cpu of [0, 1]) keepAwake(cpu);
     const makers: readonly (readonly [string, MakeArm])[] = [
-      ['direct', directArm],
+      ['direct', directArm()],
       ['relay', relayArm],
       ['lateen', lateenArm],
       ...(istioArm ? [['ztunnel', istioArm] as const] : []),

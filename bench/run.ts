@@ -1,29 +1,42 @@
 /** Running arms against workloads: pinned, interleaved, block by block. */
-import path from 'node:path';
 import type { Arm, Block, Workload } from './arm.ts';
-import { BUN, cpuMicros, memoryKib, softirqMicros } from './shell.ts';
+import { httpClient } from './clients.ts';
+import { cpuMicros, memoryKib, type Running, softirqMicros, stealMicros } from './shell.ts';
 
+const CORES = navigator.hardwareConcurrency;
+
+/** Runs the client once against an arm. What the arm's processes used is counted from its start to its end. */
 async function measure(arm: Arm, workload: Workload, seconds: number): Promise<Block> {
-  const cpuBefore = arm.proxies.reduce((sum, proxy) => sum + cpuMicros(proxy.pid), 0);
-  const softirqBefore = softirqMicros();
-  const argv = [arm.address, arm.port, workload.connections, workload.rate, seconds, workload.fresh ? 1 : 0].map(String);
-  const client = Bun.spawn(
-    ['nsenter', `--net=/run/netns/${arm.client}`, 'taskset', '-c', '0', BUN, path.join(import.meta.dir, 'load.ts'), ...argv],
-    { stdout: 'pipe', stderr: 'pipe' },
-  );
-  const [out, err, code] = await Promise.all([new Response(client.stdout).text(), new Response(client.stderr).text(), client.exited]);
+  const client = workload.client ?? httpClient(workload);
+  const cpuOf = (processes: readonly Running[]) => processes.reduce((sum, one) => sum + cpuMicros(one.pid), 0);
+  const waypoints = arm.waypoint === undefined ? [] : [arm.waypoint];
+  const groups = [arm.proxies, waypoints, [arm.origin]];
+  const before = { cpu: groups.map(cpuOf), softirq: softirqMicros(), steal: stealMicros(), at: performance.now() };
+  const child = Bun.spawn(['nsenter', `--net=/run/netns/${arm.client}`, 'taskset', '-c', '0', ...client.argv(arm, seconds)], {
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
+  const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   if (code !== 0) throw new Error(`the client failed in arm ${arm.name}: ${err.slice(0, 500)}`);
-  const seen = JSON.parse(out) as { requests: number; errors: number; rps: number; p50: number; p90: number; p99: number; p999: number };
-  const cpu = arm.proxies.reduce((sum, proxy) => sum + cpuMicros(proxy.pid), 0) - cpuBefore;
-  const memory = arm.proxies.map((proxy) => memoryKib(proxy.pid));
+  const seen = client.read(out);
+  const took = (performance.now() - before.at) * 1000;
+  const [proxies = 0, waypoint = 0, origin = 0] = groups.map((group, index) => cpuOf(group) - before.cpu[index]!);
+  const perRequest = (micros: number) => micros / Math.max(seen.requests, 1);
+  const memoryOf = (processes: readonly Running[]) => {
+    const each = processes.map((one) => memoryKib(one.pid));
+    return { pssKib: each.reduce((sum, one) => sum + one.pss, 0), privateKib: each.reduce((sum, one) => sum + one.private, 0) };
+  };
   return {
     arm: arm.name,
     workload: workload.name,
     ...seen,
-    cpuPerRequest: cpu / Math.max(seen.requests, 1),
-    softirqPerRequest: (softirqMicros() - softirqBefore) / Math.max(seen.requests, 1),
-    pssKib: memory.reduce((sum, one) => sum + one.pss, 0),
-    privateKib: memory.reduce((sum, one) => sum + one.private, 0),
+    cpuPerRequest: perRequest(proxies),
+    softirqPerRequest: perRequest(softirqMicros() - before.softirq),
+    ...memoryOf(arm.proxies),
+    ...(arm.waypoint === undefined ? {} : { waypoint: { cpuPerRequest: perRequest(waypoint), ...memoryOf(waypoints) } }),
+    proxiesBusy: proxies / took,
+    loadBusy: (origin + Number(child.resourceUsage()?.cpuTime.total ?? 0)) / took,
+    steal: (stealMicros() - before.steal) / (took * CORES),
   };
 }
 

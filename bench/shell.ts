@@ -60,6 +60,11 @@ export function softirqMicros(): number {
   return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[7]) * 10_000;
 }
 
+/** Time the hypervisor gave to others while a processor of the machine wanted to run, in microseconds. */
+export function stealMicros(): number {
+  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[8]) * 10_000;
+}
+
 /** Proportional and private resident memory of a process, in KiB. */
 export function memoryKib(pid: number): { pss: number; private: number } {
   const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');

@@ -7,6 +7,30 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+export interface Quantiles {
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly p999: number;
+}
+
+/** Quantiles in microseconds of latencies in tenths of a microsecond; the array is sorted in place. */
+export function quantiles(tenths: Uint32Array): Quantiles {
+  const sorted = tenths.sort();
+  const at = (q: number) => (sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0) / 10;
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999) };
+}
+
+/** Sums of `calls` neighbours each: how long chains of calls took that were made one after the other. What does not fill a chain is left out. */
+export function chains(latencies: Uint32Array, calls: number): Uint32Array {
+  if (calls === 1) return latencies;
+  return Uint32Array.from({ length: Math.floor(latencies.length / calls) }, (_, chain) => {
+    let sum = 0;
+    for (let call = 0; call < calls; call++) sum += latencies[chain * calls + call]!;
+    return sum;
+  });
+}
+
 export interface Ratio {
   readonly value: number;
   readonly low: number;

@@ -2,29 +2,101 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { Arm, Workload } from './arm.ts';
-import { directArm, envoyArm, type MakeArm } from './arms.ts';
+import type { Arm } from './arm.ts';
+import type { Circumstances } from './report.ts';
 import { measureAll } from './run.ts';
-import { cleanUp, keepAwake, sh } from './shell.ts';
+import { cleanUp, keepAwake, memoryKib, sh } from './shell.ts';
 import { makeNodes } from './topology.ts';
-import { istioEnvoyArm, lateenEnvoyArm, lateenWaypointArm } from './waypoint-arms.ts';
 import { waypointReport } from './waypoint-report.ts';
+import { type IdleMemory, mergeResults, readResults, type WorkloadResult } from './waypoint-result.ts';
+import { FAMILIES, type Family } from './waypoint-workloads.ts';
 
-export const WORKLOADS: readonly Workload[] = [
-  { name: 'closed loop, 64 connections', connections: 64, rate: 0, fresh: false },
-  { name: '1000 rps open loop, 64 connections', connections: 64, rate: 1000, fresh: false },
-  { name: '500 rps open loop, 4 connections', connections: 4, rate: 500, fresh: false },
-];
+const REPORT = path.join(import.meta.dir, 'RESULTS-waypoint.md');
+/** What was found out about the targets that are missed; goes into the report. */
+const NOTES = path.join(import.meta.dir, 'waypoint-notes.md');
+const DATA = path.join(import.meta.dir, 'results-waypoint.json');
+const IDS = FAMILIES.flatMap((family) => family.workloads.map((workload) => workload.id));
+/** What a process does after its start is over by then. */
+const SETTLE_MS = 3000;
 
 export interface WaypointOptions {
   readonly blocks: number;
   readonly seconds: number;
   readonly only: readonly string[];
+  readonly workload: readonly string[];
   readonly json: boolean;
   readonly publish: boolean;
+  readonly report: boolean;
+}
+
+/** The families with what `--only` and `--workload` leave of them. */
+function chosen(options: WaypointOptions): readonly Family[] {
+  const isChosen = (words: readonly string[], name: string) => words.length === 0 || words.includes(name);
+  return FAMILIES.map(({ arms, workloads }) => ({
+    arms: arms.filter(([name]) => name === 'direct' || isChosen(options.only, name.split(',')[0]!)),
+    workloads: workloads.filter((workload) => isChosen(options.workload, workload.id)),
+  })).filter(({ arms, workloads }) => arms.length > 0 && workloads.length > 0);
+}
+
+function idleMemory(arm: Arm): IdleMemory {
+  const all = arm.proxies.map((proxy) => memoryKib(proxy.pid));
+  const own = arm.waypoint && memoryKib(arm.waypoint.pid);
+  return {
+    arm: arm.name,
+    pssKib: all.reduce((sum, one) => sum + one.pss, 0),
+    privateKib: all.reduce((sum, one) => sum + one.private, 0),
+    ...(own === undefined ? {} : { waypoint: { pssKib: own.pss, privateKib: own.private } }),
+  };
+}
+
+async function measureFamily(family: Family, options: WaypointOptions, circumstances: Circumstances): Promise<WorkloadResult[]> {
+  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'lateen-bench-'));
+  try {
+    makeNodes();
+    for (const cpu of [0, 1]) keepAwake(cpu);
+    const arms: Arm[] = [];
+    for (const [name, make] of family.arms) {
+      console.error(`starting ${name}`);
+      arms.push(await make(work, arms.length + 1));
+    }
+    await Bun.sleep(SETTLE_MS);
+    const idle = arms.map(idleMemory);
+    const results: WorkloadResult[] = [];
+    for (const workload of family.workloads) {
+      results.push({
+        id: workload.id,
+        kind: workload.kind,
+        name: workload.name,
+        parts: workload.parts ?? 1,
+        circumstances,
+        arms: arms.map(({ name, about }) => ({ name, about })),
+        idle,
+        blocks: await measureAll(arms, [workload], options),
+      });
+    }
+    return results;
+  } finally {
+    cleanUp();
+    if (process.env['BENCH_KEEP'] === undefined) sh('rm', '-rf', work);
+  }
+}
+
+function publish(results: readonly WorkloadResult[]): void {
+  const all = mergeResults(readResults(DATA), results, IDS);
+  fs.writeFileSync(DATA, `${JSON.stringify(all)}\n`);
+  fs.writeFileSync(REPORT, waypointReport(all, fs.existsSync(NOTES) ? fs.readFileSync(NOTES, 'utf8') : ''));
 }
 
 export async function runWaypointBench(options: WaypointOptions): Promise<number> {
+  const unknown = options.workload.find((id) => !IDS.includes(id));
+  if (unknown !== undefined) {
+    console.error(`bench: no workload is called '${unknown}'. Workloads: ${IDS.join(', ')}`);
+    return 2;
+  }
+  if (options.report) {
+    publish([]);
+    return 0;
+  }
   if (process.getuid?.() !== 0) {
     console.error('bench: network namespaces and pinning need root. Run: sudo npm run bench -- waypoint');
     return 2;
@@ -35,37 +107,26 @@ export async function runWaypointBench(options: WaypointOptions): Promise<number
       process.exit(130);
     });
   }
-  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'lateen-bench-'));
-  try {
-    makeNodes();
-    for (const cpu of [0, 1]) keepAwake(cpu);
-    const makers: readonly (readonly [string, MakeArm])[] = [
-      ['direct', directArm],
-      ['lateen', lateenWaypointArm],
-      ...(istioEnvoyArm ? [['ztunnel+envoy', istioEnvoyArm] as const] : []),
-      ['lateen+envoy', lateenEnvoyArm],
-      ['envoy-http', envoyArm('http')],
-    ];
-    const wanted = makers.filter(([name]) => options.only.length === 0 || name === 'direct' || options.only.includes(name));
-    const arms: Arm[] = [];
-    for (const [, make] of wanted) arms.push(await make(work, arms.length + 1));
-    const blocks = await measureAll(arms, WORKLOADS, options);
-    const report = waypointReport(arms, WORKLOADS, blocks, {
-      blocks: options.blocks,
-      seconds: options.seconds,
-      kernel: os.release().split('-')[0]!,
-      processor: os.cpus()[0]?.model ?? 'unknown',
-      bun: Bun.version,
-    });
-    if (options.json) console.log(JSON.stringify(blocks));
-    else console.log(report);
-    if (options.publish) {
-      fs.writeFileSync(path.join(import.meta.dir, 'RESULTS-waypoint.md'), report);
-      fs.writeFileSync(path.join(import.meta.dir, 'results-waypoint.json'), `${JSON.stringify(blocks)}\n`);
-    }
-    return 0;
-  } finally {
-    cleanUp();
-    if (process.env['BENCH_KEEP'] === undefined) sh('rm', '-rf', work);
+  const families = chosen(options);
+  if (families.some(({ workloads }) => workloads.some(({ kind }) => kind === 'grpc')) && Bun.which('h2load') === null) {
+    console.error(
+      'bench: gRPC calls are sent by h2load. Install the package nghttp2-client, or choose workloads without them by --workload.',
+    );
+    return 2;
   }
+  const circumstances: Circumstances = {
+    blocks: options.blocks,
+    seconds: options.seconds,
+    kernel: os.release().split('-')[0]!,
+    processor: os.cpus()[0]?.model ?? 'unknown',
+    bun: Bun.version,
+  };
+  const results: WorkloadResult[] = [];
+  for (const family of families) {
+    results.push(...(await measureFamily(family, options, circumstances)));
+    // After each family, so that a failure in a later one loses nothing.
+    if (options.publish) publish(results);
+  }
+  console.log(options.json ? JSON.stringify(results) : waypointReport(results));
+  return 0;
 }

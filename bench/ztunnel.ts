@@ -77,14 +77,14 @@ export const startAuthority = (folder: string, name: string, home: string): Runn
 function ztunnelArm(flavour: Flavour): MakeArm {
   return async (work, index): Promise<Arm> => {
     const pods = makePods(flavour.short, index);
-    await origin(pods, work);
+    const application = await origin(pods, work);
     const folder = path.join(work, flavour.short);
     fs.mkdirSync(folder);
     await writeAuthority(await makeAuthority(), folder);
     const config = localConfig({ ip: pods.clientIp, node: 'n1' }, { ip: pods.serverIp, node: 'n2' });
     const proxies = startPair(flavour, flavour.short, folder, config, pods);
     await answers(pods.client, pods.serverIp, `the ${flavour.name} pair`);
-    return armOf(flavour.name, flavour.about, pods, proxies);
+    return armOf(flavour.name, flavour.about, pods, application, proxies);
   };
 }
 

@@ -17,11 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The kernel's packed 12-byte event, spelled out: the compiler used here does not honour the packed attribute of the system header. */
-struct event { uint32_t events, data, high; };
-extern int epoll_create1(int), epoll_ctl(int, int, int, struct event *);
-enum { EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 16, EPOLLRDHUP = 0x2000, EPOLL_CTL_ADD = 1, EPOLL_CLOEXEC = 02000000 };
-#define EPOLLET 0x80000000u
+#include "events.h"
 
 #define MAX_CONNECTIONS 4096
 #define QUEUE 65536
@@ -38,19 +34,9 @@ static struct sockaddr_in target;
 static const char *request;
 static int request_length, epoll_fd, fresh_mode;
 static uint32_t *out_latency;
-static int64_t out_count, out_limit, errors, started;
+static int64_t out_count, out_limit, errors, started, scheduled;
 static uint64_t seed = 88172645463325252ull;
 
-/* Sleeps to the nanosecond: a client that spins until the next request would take the processor from the origin it shares a core with. */
-extern long syscall(long, ...);
-extern int prctl(int, unsigned long, ...);
-static int wait_events(int fd, struct event *events, int count, int64_t nanoseconds) {
-  struct timespec t;
-  int64_t ns = nanoseconds < 0 ? 0 : nanoseconds;
-  t.tv_sec = ns / 1000000000; t.tv_nsec = ns % 1000000000;
-  return (int)syscall(441 /* epoll_pwait2 */, (long)fd, events, (long)count, &t, (void *)0, 8L);
-}
-static uint64_t now_ns(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (uint64_t)t.tv_sec * 1000000000ull + t.tv_nsec; }
 static uint64_t next_random(void) { seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17; return seed; }
 
 static int open_connection(struct connection *c) {
@@ -115,7 +101,7 @@ static int answered(struct connection *c) {
   }
 }
 
-/* Returns answered requests; latencies in tenths of a microsecond go to `latency` (at most `limit`). stats: [0] errors, [1] started, [2] elapsed ns, [3] unanswered. */
+/* Returns answered requests; latencies in tenths of a microsecond go to `latency` (at most `limit`). stats: [0] errors, [1] started, [2] elapsed ns, [3] unanswered, [4] requests the schedule held (open loop). */
 int64_t run(const char *ip, int port, int connections, double rate, double seconds, int fresh, const char *head, uint32_t *latency, int64_t limit, int64_t *stats) {
   struct event events[256];
   uint64_t begin, end, next, step = rate > 0 ? (uint64_t)(1e9 / rate) : 0;
@@ -124,8 +110,8 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
   memset(&target, 0, sizeof target);
   target.sin_family = AF_INET; target.sin_port = htons(port); inet_pton(AF_INET, ip, &target.sin_addr);
   request = head; request_length = (int)strlen(head); fresh_mode = fresh;
-  out_latency = latency; out_limit = limit; out_count = errors = started = 0; queue_head = queue_tail = 0; idle_count = 0;
-  prctl(29 /* PR_SET_TIMERSLACK */, 1ul, 0ul, 0ul, 0ul);
+  out_latency = latency; out_limit = limit; out_count = errors = started = scheduled = 0; queue_head = queue_tail = 0; idle_count = 0;
+  precise_timers();
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   pool = calloc(connections, sizeof *pool);
   for (i = 0; i < connections; i++) { pool[i].fd = -1; if (fresh) { pool[i].state = IDLE; idle[idle_count++] = i; } else if (open_connection(&pool[i]) < 0) errors++; }
@@ -142,6 +128,7 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
           struct connection *c = &pool[idle[--idle_count]];
           if (fresh) { c->start = next; started++; if (open_connection(c) < 0) { errors++; idle[idle_count++] = (int)(c - pool); } } else send_request(c, next);
         } else if (queue_tail - queue_head < QUEUE) queue[queue_tail++ % QUEUE] = next;
+        scheduled++;
         next += step / 2 + next_random() % (step + 1);
       }
       wait = next > now ? (int64_t)(next - now) : 0;
@@ -178,7 +165,7 @@ int64_t run(const char *ip, int port, int connections, double rate, double secon
       else c->state = IDLE;
     }
   }
-  stats[0] = errors; stats[1] = started; stats[2] = (int64_t)(now_ns() - begin - 200000000ull); stats[3] = started - out_count - errors;
+  stats[0] = errors; stats[1] = started; stats[2] = (int64_t)(now_ns() - begin - 200000000ull); stats[3] = started - out_count - errors; stats[4] = scheduled;
   for (i = 0; i < connections; i++) close_connection(&pool[i]);
   close(epoll_fd); free(pool);
   return out_count;

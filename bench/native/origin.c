@@ -1,4 +1,7 @@
-/* The measured application: answers each HTTP/1.1 request head with 200 and a fixed body. One thread, epoll. Reads until the blank line; request bodies are not expected. */
+/*
+ * The measured application over HTTP/1.1: answers each request head with 200 and a fixed body. One thread, epoll. Reads until the blank line; request bodies are not expected.
+ * A request for /sse?events=N&bytes=B&every=MICROSECONDS is answered by N server-sent events of B bytes, the first at once and one each MICROSECONDS; an event carries the time it was sent.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,16 +12,73 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-/* The kernel's packed 12-byte event, spelled out: the compiler used here does not honour the packed attribute of the system header. */
-struct event { uint32_t events, data, high; };
-extern int epoll_create1(int), epoll_ctl(int, int, int, struct event *), epoll_wait(int, struct event *, int, int);
-enum { EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 16, EPOLLRDHUP = 0x2000, EPOLL_CTL_ADD = 1, EPOLL_CLOEXEC = 02000000 };
-#define EPOLLET 0x80000000u
+#include "events.h"
 
 #define MAX_FD 65536
+#define LINE 96 /* of a request head, that many bytes are kept: the request line */
+#define MAX_STREAMS 4096
+#define MAX_EVENT 4096
+
 static unsigned char matched[MAX_FD]; /* how much of \r\n\r\n was seen */
+static unsigned char kept[MAX_FD];
+static char line[MAX_FD][LINE];
+
+struct stream { int fd, sent, events, bytes; uint64_t due, every; };
+static struct stream streams[MAX_STREAMS];
+static int stream_count;
+
+static const char SSE_HEAD[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
+
+static void forget(int fd) {
+  int i;
+  for (i = 0; i < stream_count; i++) if (streams[i].fd == fd) { streams[i] = streams[--stream_count]; return; }
+}
+
+/* One event as one chunk, in one write. Answers 0 when the connection is gone. */
+static int send_event(struct stream *s, uint64_t now) {
+  static char out[MAX_EVENT + 64];
+  int size = sprintf(out, "%x\r\n", s->bytes), begin = size;
+  size += sprintf(out + size, "data: {\"n\":%03d,\"t\":%020llu,\"text\":\"", s->sent, (unsigned long long)now);
+  memset(out + size, 'x', begin + s->bytes - 4 - size);
+  memcpy(out + begin + s->bytes - 4, "\"}\n\n", 4);
+  size = begin + s->bytes;
+  size += sprintf(out + size, ++s->sent == s->events ? "\r\n0\r\n\r\n" : "\r\n");
+  return write(s->fd, out, size) == size;
+}
+
+static int begin_stream(int fd) {
+  struct stream *s = &streams[stream_count];
+  const char *at;
+  if (stream_count == MAX_STREAMS) return 0;
+  at = strstr(line[fd], "events="); s->events = at ? atoi(at + 7) : 1;
+  at = strstr(line[fd], "bytes="); s->bytes = at ? atoi(at + 6) : 200;
+  at = strstr(line[fd], "every="); s->every = (at ? atoll(at + 6) : 20000) * 1000ull;
+  if (s->events < 1 || s->bytes < 80 || s->bytes > MAX_EVENT) return 0;
+  s->fd = fd; s->sent = 0; s->due = now_ns();
+  stream_count++;
+  return write(fd, SSE_HEAD, sizeof SSE_HEAD - 1) == sizeof SSE_HEAD - 1;
+}
+
+/* Sends what is due; answers how long until the next is, or -1 when nothing streams. */
+static int64_t run_streams(void) {
+  int64_t wait = -1;
+  int i;
+  uint64_t now = now_ns();
+  for (i = 0; i < stream_count; i++) {
+    struct stream *s = &streams[i];
+    if (s->due <= now) {
+      now = now_ns();
+      if (!send_event(s, now)) { shutdown(s->fd, SHUT_RDWR); s->sent = s->events; }
+      s->due += s->every;
+      if (s->sent == s->events) { *s = streams[--stream_count]; i--; continue; }
+    }
+    if (wait < 0 || (int64_t)(s->due - now) < wait) wait = s->due > now ? (int64_t)(s->due - now) : 0;
+  }
+  return wait;
+}
 
 int serve(int port, int body) {
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, ep = epoll_create1(EPOLL_CLOEXEC), length;
@@ -34,8 +94,9 @@ int serve(int port, int body) {
   length += body;
   e.events = EPOLLIN; e.data = listener;
   epoll_ctl(ep, EPOLL_CTL_ADD, listener, &e);
+  precise_timers();
   for (;;) {
-    int i, n = epoll_wait(ep, events, 256, -1);
+    int i, n = wait_events(ep, events, 256, run_streams());
     for (i = 0; i < n; i++) {
       int fd = (int)events[i].data, got, k;
       if (fd == listener) {
@@ -43,16 +104,23 @@ int serve(int port, int body) {
         if (c < 0) continue;
         if (c >= MAX_FD) { close(c); continue; }
         setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        matched[c] = 0; e.events = EPOLLIN; e.data = c;
+        matched[c] = kept[c] = 0; e.events = EPOLLIN; e.data = c;
         epoll_ctl(ep, EPOLL_CTL_ADD, c, &e);
         continue;
       }
       got = (int)read(fd, in, sizeof in);
-      if (got <= 0) { close(fd); continue; }
+      if (got <= 0) { forget(fd); close(fd); continue; }
       for (k = 0; k < got; k++) {
         static const char end[4] = {'\r', '\n', '\r', '\n'};
+        if (kept[fd] < LINE - 1) line[fd][kept[fd]++] = in[k];
         if (in[k] == end[matched[fd]]) matched[fd]++; else matched[fd] = in[k] == '\r';
-        if (matched[fd] == 4) { matched[fd] = 0; if (write(fd, answer, length) != length) { close(fd); break; } }
+        if (matched[fd] == 4) {
+          int done;
+          line[fd][kept[fd]] = 0;
+          matched[fd] = kept[fd] = 0;
+          done = !strncmp(line[fd], "GET /sse", 8) ? begin_stream(fd) : write(fd, answer, length) == length;
+          if (!done) { forget(fd); close(fd); break; }
+        }
       }
     }
   }
