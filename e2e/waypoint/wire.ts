@@ -99,9 +99,9 @@ export class Wire implements DialEvents, SocketEvents {
   }
 
   /** Waits until `isTrue`; fails when the connection is over before, or it takes too long. */
-  async until(what: string, isTrue: () => boolean): Promise<void> {
-    const timer = setTimeout(() => this.#wake(), PATIENCE_MS);
-    const deadline = performance.now() + PATIENCE_MS - 50;
+  async until(what: string, isTrue: () => boolean, patience = PATIENCE_MS): Promise<void> {
+    const timer = setTimeout(() => this.#wake(), patience);
+    const deadline = performance.now() + patience - 50;
     try {
       while (!isTrue()) {
         if (this.isClosed || (this.isEnded && !/end|close/.test(what)))

@@ -1,5 +1,5 @@
 /** The applications' connections: what each speaks, and the sessions that serve them. */
-import { matchTcp, matchTls } from '../../mesh/index.ts';
+import { matchTcp, matchTls } from '../../mesh/http/index.ts';
 import { HTTP1_LIMITS, type Http2Settings } from '../../protocol/index.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Channel } from './channel.ts';
@@ -43,6 +43,12 @@ export class ClientStreams implements TcpHost {
 
   get count(): number {
     return this.#sessions.size;
+  }
+
+  /** Whether anything is left to be sent to any client. */
+  get isBusy(): boolean {
+    for (const session of this.#sessions) if (!session.isDone) return true;
+    return false;
   }
 
   serve(channel: Channel, client: Client): void {

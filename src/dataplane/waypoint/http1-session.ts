@@ -73,6 +73,10 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     // The client learns it with its next response: a connection must not end behind one that did not say so.
   }
 
+  get isDone(): boolean {
+    return this.#isOver && !this.#channel.isBackedUp;
+  }
+
   endIdle(before: number): void {
     if (this.#isOver || !this.#isIdle || this.#idleSince > before) return;
     this.#part();

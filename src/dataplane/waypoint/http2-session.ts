@@ -54,6 +54,10 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
     if (!this.http2.isDraining) this.http2.shutdown('graceful');
   }
 
+  get isDone(): boolean {
+    return this.#isOver && !this.channel.isBackedUp;
+  }
+
   /** GOAWAY has told the client; the connection ends with its last stream. */
   endIdle(): void {}
 

@@ -18,6 +18,8 @@ export interface SessionHost {
 export interface Session {
   /** Tells the client to open no more requests here; those under way go on. */
   drain(): void;
+  /** Nothing is left to be sent to the client: it only has to close its side. */
+  readonly isDone: boolean;
   /** While draining: ends it when it has been without a request since `before` (milliseconds, monotonic). */
   endIdle(before: number): void;
   /** Ends it at once. */

@@ -212,7 +212,7 @@ export class Waypoint {
     await Bun.sleep(Math.min(drainLinger, terminationDeadline));
     this.#server.drain();
     this.#server.stopListening();
-    const isBusy = (): boolean => this.#context.active > 0 || this.#streams.count > 0;
+    const isBusy = (): boolean => this.#context.active > 0 || this.#streams.isBusy;
     for (let now = performance.now(); isBusy() && now < deadline; now = performance.now()) {
       this.#streams.endIdle(now);
       await Bun.sleep(DRAIN_POLL_MS);
