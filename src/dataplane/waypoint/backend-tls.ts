@@ -75,7 +75,7 @@ function nameProblem(socket: TcpSocket, serverName: string, names: readonly stri
 }
 
 /** Of the text of OpenSSL: `DNS:a.example, URI:spiffe://b, IP Address:10.0.0.1`. What is quoted has characters that no name has. */
-export const subjectAltNames = (text: string): string[] =>
+const subjectAltNames = (text: string): string[] =>
   [...text.matchAll(/(?:^|, )(?:DNS|URI|IP Address|email):("(?:[^"\\]|\\.)*"|[^,]*)/g)]
     .map(([, name]) => name!)
     .filter((name) => !name.startsWith('"'));
