@@ -33,6 +33,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   #upOwed = 0;
   #received = 0;
   #sent = 0;
+  #isUpstreamDone = false;
   #isOver = false;
   #hasMoved = false;
   #endpoint: EndpointState | undefined;
@@ -100,6 +101,7 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
     connector.connect(destination, endpoint, this.#client, undefined, this);
   }
 
+  readonly isDone = false;
   drain(): void {}
   endIdle(): void {}
 
@@ -159,9 +161,8 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
 
   onChannelClosed(isClean: boolean, detail: string): void {
     if (this.#isOver) return;
-    if (isClean) return;
-    this.#upstream?.abort();
-    this.#end('DC', detail);
+    if (!isClean) this.#end('DC', detail);
+    else if (this.#isUpstreamDone) this.#end(undefined, '');
   }
 
   // The endpoint's side.
@@ -187,8 +188,11 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
 
   upstreamClosed(isClean: boolean, detail: string): void {
     if (this.#isOver) return;
-    if (isClean) this.#end(undefined, '');
-    else {
+    if (isClean) {
+      // What the endpoint said last may still be on its way to a slow client.
+      this.#isUpstreamDone = true;
+      if (!this.#channel.isBackedUp) this.#end(undefined, '');
+    } else {
       const isRefused = detail.startsWith('tunnel refused') && this.#sent === 0;
       this.#end(isRefused ? 'UF' : 'UC', detail);
     }
