@@ -6,7 +6,7 @@ import https from 'node:https';
 import net from 'node:net';
 import path from 'node:path';
 import type tls from 'node:tls';
-import type { BackendPolicy, BackendTls } from '../../src/mesh/index.ts';
+import type { BackendPolicy, BackendTls } from '../../src/mesh/http/index.ts';
 import { until } from '../ztunnel/lab.ts';
 import { run } from '../ztunnel/network.ts';
 import { CLIENT_IP, keyOf, WaypointLab } from './lab.ts';

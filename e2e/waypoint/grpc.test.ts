@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import path from 'node:path';
 import type { Subprocess } from 'bun';
-import type { ServicePlan } from '../../src/mesh/index.ts';
+import type { ServicePlan } from '../../src/mesh/http/index.ts';
 import { hostOf, keyOf, WaypointLab } from './lab.ts';
 
 const python = process.env['PYTHON_GRPC'];

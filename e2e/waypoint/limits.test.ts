@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import http2 from 'node:http2';
 import net from 'node:net';
-import type { ConnectionPoolPolicy, ServicePlan } from '../../src/mesh/index.ts';
+import type { ConnectionPoolPolicy, ServicePlan } from '../../src/mesh/http/index.ts';
 import { until } from '../ztunnel/lab.ts';
 import { keyOf, WaypointLab } from './lab.ts';
 

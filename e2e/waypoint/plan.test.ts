@@ -1,6 +1,6 @@
 /** What a route plan asks for, seen from both ends: splits, edits, redirects, mirrors, faults, time limits, retries, sessions, health. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import type { HttpAction, HttpMatch, ServicePlan } from '../../src/mesh/index.ts';
+import type { HttpAction, HttpMatch, ServicePlan } from '../../src/mesh/http/index.ts';
 import { until } from '../ztunnel/lab.ts';
 import { keyOf, WaypointLab } from './lab.ts';
 import { RawServer, type Wire } from './wire.ts';

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import fs from 'node:fs';
 import path from 'node:path';
-import type { ServicePlan } from '../../src/mesh/index.ts';
+import type { ServicePlan } from '../../src/mesh/http/index.ts';
 import { H2Peer } from './h2-wire.ts';
 import { keyOf, WaypointLab } from './lab.ts';
 import { answering, connect, RawServer, type Wire } from './wire.ts';

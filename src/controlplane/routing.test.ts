@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { fromBinary } from '@bufbuild/protobuf';
-import { decodeServicePlan, type ServicePlan } from '../mesh/index.ts';
+import { decodeServicePlan, type ServicePlan } from '../mesh/http/index.ts';
 import {
   type DestinationRule,
   DestinationRuleKind,

@@ -1,25 +1,19 @@
-/** What the mesh means: identities, the registry, where connections go, and who may do what. Pure: time and randomness are arguments. */
+/**
+ * What the mesh means: identities, the registry, where connections go, and who may do what. Pure: time and randomness are arguments.
+ * What only waypoints, only the control plane or only a local configuration need has doors of its own: `http`, `compile`, `local`.
+ */
 export * from './authorize.ts';
 export { type CompiledPolicy, type Connection, compilePolicy, type PreparedConnection, prepareConnection } from './compile-policy.ts';
 export * from './enrolment.ts';
-export * from './enrolment.ts';
 export { FAILURES, type Failure, type FailureReason, failure } from './failure.ts';
 export { describeGateway, expectedIdentities } from './gateway.ts';
-export * from './http/index.ts';
 export * from './identity.ts';
 export * from './inbound.ts';
 export * from './ip.ts';
 export * from './keys.ts';
 export { type Random, type Reach, rankEndpoint, reachWorkload, selectEndpoint, targetPort } from './load-balance.ts';
-export * from './local-config.ts';
-export { type LocalConfig, parseLocalConfig, readLocalConfig } from './local-config.ts';
-export { TaggedValue } from './local-reader.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';
-export { byAge, type Condition, type ObjectMeta } from './object.ts';
-export * from './peer-authentication-conversion.ts';
-export * from './policy-conversion.ts';
-export type * from './policy-object.ts';
 export { type Destination, type Endpoint, MeshRegistry, type RegistryChange } from './registry.ts';
 export {
   HBONE_PORT,
@@ -42,9 +36,6 @@ export {
   withResolvedIp,
 } from './route.ts';
 export type { Trace, TraceStep } from './trace.ts';
-export * from './waypoint-binding.ts';
 export { resolveWaypointTarget, type WaypointTarget } from './waypoint-target.ts';
 export * from './wds-decode.ts';
 export * from './wds-decode-policy.ts';
-export * from './wds-encode.ts';
-export * from './workload-naming.ts';

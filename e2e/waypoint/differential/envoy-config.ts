@@ -18,7 +18,7 @@ import type {
   Rewrite,
   StringCondition,
   WeightedBackend,
-} from '../../../src/mesh/index.ts';
+} from '../../../src/mesh/http/index.ts';
 
 type Json = Record<string, unknown>;
 

@@ -2,7 +2,7 @@
  * One route plan that uses every feature of the data path, and the backends it leads to. Both proxies run it: ours as it is, Envoy as `envoy-config.ts`
  * translates it. Each action says its name in the response field `x-route`, so that the rule that was taken can be compared.
  */
-import type { HttpAction, HttpMatch, HttpRule, ServicePlan, WeightedBackend } from '../../../src/mesh/index.ts';
+import type { HttpAction, HttpMatch, HttpRule, ServicePlan, WeightedBackend } from '../../../src/mesh/http/index.ts';
 import { keyOf } from '../lab.ts';
 
 /** Backends by service name; the last number of the loopback address they have in either proxy's network. `gone` listens nowhere. */

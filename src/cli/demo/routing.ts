@@ -1,4 +1,4 @@
-import type { HttpTable, ServicePlan } from '../../mesh/index.ts';
+import type { HttpTable, ServicePlan } from '../../mesh/http/index.ts';
 import { defineResource, isNotFound, type KubeClient } from '../../platform/kubernetes/index.ts';
 import { CliError, EXIT } from '../exit.ts';
 import { fetchDumps, requestPod } from '../mesh/config-dump.ts';

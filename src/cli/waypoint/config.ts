@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { ServicePlan } from '../../mesh/index.ts';
+import type { ServicePlan } from '../../mesh/http/index.ts';
 import { isNotFound, type KubeClient } from '../../platform/kubernetes/index.ts';
 import { type ConnectionOptions, connect } from '../connection.ts';
 import { CliError, EXIT } from '../exit.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { HttpTable, RequestView, ServicePlan } from '../../mesh/index.ts';
+import type { HttpTable, RequestView, ServicePlan } from '../../mesh/http/index.ts';
 import { explain, readHeader } from './explain.ts';
 
 const backend = (subset: string, weight: number) => ({ service: 'ai/api.ai.svc.cluster.local', port: 9000, subset, weight });

@@ -1,4 +1,6 @@
-import { explainMatch, type HttpAction, type RequestView, type ServicePlan, type Trace } from '../../mesh/index.ts';
+import { explainMatch } from '../../mesh/compile/index.ts';
+import type { HttpAction, RequestView, ServicePlan } from '../../mesh/http/index.ts';
+import type { Trace } from '../../mesh/index.ts';
 import { type ConnectionOptions, connect } from '../connection.ts';
 import { CliError, EXIT } from '../exit.ts';
 import { print } from '../output.ts';

@@ -1,4 +1,5 @@
-import { GATEWAY_NAME_LABEL, HBONE_PORT, USE_WAYPOINT_LABEL, USE_WAYPOINT_NAMESPACE_LABEL, WAYPOINT_FOR_LABEL } from '../../mesh/index.ts';
+import { GATEWAY_NAME_LABEL, USE_WAYPOINT_LABEL, USE_WAYPOINT_NAMESPACE_LABEL, WAYPOINT_FOR_LABEL } from '../../mesh/compile/index.ts';
+import { HBONE_PORT } from '../../mesh/index.ts';
 import { apiVersionOf, defineResource, type KubeClient, type KubeObject } from '../../platform/kubernetes/index.ts';
 import { CliError, EXIT } from '../exit.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { ServicePlan } from '../../mesh/index.ts';
+import type { ServicePlan } from '../../mesh/http/index.ts';
 import { matchText, routeRows, selectPlans } from './routes.ts';
 
 const HOST = 'inference-api.ai-inference.svc.cluster.local';

@@ -7,7 +7,7 @@ import type {
   ServicePlan,
   StringCondition,
   WeightedBackend,
-} from '../../mesh/index.ts';
+} from '../../mesh/http/index.ts';
 import type { Rows } from './views.ts';
 
 /** Which plans of a waypoint are shown. */

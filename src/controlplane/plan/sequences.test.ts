@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { decodeServicePlan } from '../../mesh/index.ts';
+import { decodeServicePlan } from '../../mesh/http/index.ts';
 import type { DestinationRule, Gateway, GatewayClass, HttpRoute, TcpRoute, VirtualService } from '../../platform/kubernetes/index.ts';
 import { ServicePlanMessageSchema } from '../../protocol/index.ts';
 import { MeshCompiler } from '../compile/compiler.ts';

@@ -1,5 +1,6 @@
 /** Feeds the registry: from the control plane's resources, or from a local file. */
-import { decodeAddress, decodeAuthorization, type MeshRegistry, parseLocalConfig, policyKey } from '../../mesh/index.ts';
+import { decodeAddress, decodeAuthorization, type MeshRegistry, policyKey } from '../../mesh/index.ts';
+import { parseLocalConfig } from '../../mesh/local/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
 import type { XdsHandler, XdsRejection, XdsResource } from './xds-client.ts';

@@ -1,5 +1,5 @@
 /** What is done to every request before anything looks at it, so that the routes, the log and the endpoint see the same one. */
-import { normalizePath } from '../../mesh/index.ts';
+import { normalizePath } from '../../mesh/http/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { RequestHead } from './messages.ts';
 

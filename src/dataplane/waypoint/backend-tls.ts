@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import tls from 'node:tls';
 import type { TLSOptions } from 'bun';
-import type { BackendTls } from '../../mesh/index.ts';
+import type { BackendTls } from '../../mesh/http/index.ts';
 import type { TcpSocket } from '../../platform/net/index.ts';
 
 /** What will be spoken; undefined: neither the waypoint nor TLS knows. */

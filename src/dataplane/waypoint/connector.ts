@@ -1,14 +1,6 @@
 /** Connections to endpoints: through the mesh's tunnels where the endpoint has one, else plainly or with the TLS its DestinationRule asks for. */
-import {
-  type BackendPolicy,
-  type EndpointState,
-  expectedIdentities,
-  formatHostPort,
-  HBONE_PORT,
-  reachWorkload,
-  type Service,
-  type Workload,
-} from '../../mesh/index.ts';
+import type { BackendPolicy, EndpointState } from '../../mesh/http/index.ts';
+import { expectedIdentities, formatHostPort, HBONE_PORT, reachWorkload, type Service, type Workload } from '../../mesh/index.ts';
 import {
   type Deadline,
   Dial,

@@ -2,7 +2,7 @@
  * The HTTP connections to one endpoint. Limits of `connectionPool` are those of the whole destination, as with Envoy's circuit breakers: an endpoint without
  * a connection may have one all the same, and whoever finds no connection waits for one of its own endpoint.
  */
-import type { EndpointState } from '../../mesh/index.ts';
+import type { EndpointState } from '../../mesh/http/index.ts';
 import type { Http2Settings } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { Connector } from './connector.ts';

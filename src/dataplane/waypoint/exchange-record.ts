@@ -1,5 +1,5 @@
 /** What is known of an exchange when it is over, for metrics and log. */
-import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/index.ts';
+import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/http/index.ts';
 import { GrpcMessageCounter, isGrpcContentType } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';

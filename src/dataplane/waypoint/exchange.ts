@@ -22,7 +22,7 @@ import {
   type Session,
   type WeightedBackend,
   writeSession,
-} from '../../mesh/index.ts';
+} from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import { admit } from './admission.ts';

@@ -3,7 +3,7 @@
  * else). Order matters: who may ask comes before what is done for them; authentication and authorization of requests have their place after CORS, as
  * preflights carry no credentials.
  */
-import { corsPreflight, decideFault, type HttpAction, type PathMatch, redirectLocation } from '../../mesh/index.ts';
+import { corsPreflight, decideFault, type HttpAction, type PathMatch, redirectLocation } from '../../mesh/http/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestHead } from './messages.ts';

@@ -1,5 +1,5 @@
 /** A copy of a request for another backend, whose answer nobody waits for. It never holds back the original: one that cannot keep up is given up. */
-import type { Backend, EndpointState } from '../../mesh/index.ts';
+import type { Backend, EndpointState } from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { Client } from './client.ts';

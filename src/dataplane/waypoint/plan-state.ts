@@ -1,7 +1,7 @@
 /** Route plans from the control plane, or from a file. */
 import fs from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
-import { decodeServicePlan } from '../../mesh/index.ts';
+import { decodeServicePlan } from '../../mesh/http/index.ts';
 import { SERVICE_PLAN_TYPE, ServicePlanMessageSchema } from '../../protocol/index.ts';
 import type { XdsHandler, XdsRejection } from '../core/xds-client.ts';
 import type { Traffic } from './traffic.ts';

@@ -1,5 +1,12 @@
 /** A connection that is not HTTP: joined with one to an endpoint, bytes and half closes both ways. */
-import { type Backend, chooseBackend, type EndpointState, type TcpRule, type TlsRule, type WeightedBackend } from '../../mesh/index.ts';
+import {
+  type Backend,
+  chooseBackend,
+  type EndpointState,
+  type TcpRule,
+  type TlsRule,
+  type WeightedBackend,
+} from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { TrafficMetrics, TrafficSeries } from '../core/traffic-metrics.ts';
 import type { Channel, ChannelEvents } from './channel.ts';

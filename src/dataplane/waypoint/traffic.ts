@@ -1,21 +1,16 @@
 /** What a waypoint knows of routing: the plans from the control plane, compiled at first use, and the state of every destination. */
 import {
-  type AppProtocol,
   type Backend,
   type BackendPolicy,
   Cluster,
   compileHttpTable,
-  type MeshRegistry,
   type PortPlan,
-  type RegistryChange,
   type RequestView,
   type RouteMatch,
   type RouteTable,
-  type Service,
   type ServicePlan,
-  serviceKey,
-  type Workload,
-} from '../../mesh/index.ts';
+} from '../../mesh/http/index.ts';
+import { type AppProtocol, type MeshRegistry, type RegistryChange, type Service, serviceKey, type Workload } from '../../mesh/index.ts';
 
 /** In place of a service's key: a workload that was addressed itself, by its uid. */
 export const WORKLOAD_PREFIX = 'workload:';

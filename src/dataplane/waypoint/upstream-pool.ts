@@ -1,5 +1,5 @@
 /** The HTTP connections to each endpoint: HTTP/1.1 ones wait here between requests, HTTP/2 ones are shared. */
-import type { EndpointState } from '../../mesh/index.ts';
+import type { EndpointState } from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { Client } from './client.ts';
 import { EndpointConnections, type PoolParts, type StartedRequest } from './endpoint-connections.ts';

@@ -17,7 +17,6 @@ export {
   sourceText,
 } from './lookup.ts';
 export { acceptance, type ConfigProblem, problemText, type SourcedProblem } from './problem.ts';
-export { ISTIO_DEFAULT_RETRY } from './retry.ts';
 export { type IstioServicePlan, istioPlanOf } from './service-plan.ts';
 export { type CompiledVirtualService, compileVirtualService, type PortFragment } from './virtual-service.ts';
 export type { VirtualServiceObject } from './virtual-service-object.ts';
