@@ -3,6 +3,7 @@
  * on the replica that died, and nothing ever goes around a waypoint.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import fs from 'node:fs';
 import type { UnknownObject } from '../src/platform/kubernetes/index.ts';
 import { eventually, type Sandbox, sandbox } from './support/cluster.ts';
 import { isReady, MeshCluster } from './support/mesh-cluster.ts';
@@ -55,14 +56,20 @@ beforeAll(async () => {
   );
 }, 240_000);
 
-afterAll(() => box.close());
+/** One line per test, for whoever reads the run. */
+const figures: string[] = [];
 
-/** Not one request since then failed; answers how many there were. */
-async function nothingLost(from: number, atLeast = 100): Promise<number> {
-  const found = await buyers.window(from, Date.now());
-  expect(found.failures).toEqual([]);
-  expect(found.requests).toBeGreaterThan(atLeast);
-  return found.requests;
+afterAll(async () => {
+  await box.close();
+  console.log(figures.join('\n'));
+});
+
+/** Not one request since then failed. */
+async function nothingLost(what: string, from: number, atLeast = 50): Promise<void> {
+  const { failures, requests, slowest, byWay } = await buyers.window(from, Date.now());
+  figures.push(`${what}: ${requests} requests ${JSON.stringify(byWay)}, ${failures.length} failed, slowest ${Math.round(slowest)} ms`);
+  expect(failures).toEqual([]);
+  expect(requests).toBeGreaterThan(atLeast);
 }
 
 const addressesOf = async (view: WaypointView): Promise<string[]> => (await view.pods()).map(({ status }) => status?.podIP ?? '');
@@ -134,7 +141,7 @@ test('binding a service, then its namespace, and undoing it under load loses not
   await labelService({ [USE]: null });
   await traversed(waypoint);
   await Bun.sleep(OBSERVE_MS);
-  await nothingLost(from);
+  await nothingLost('binding', from);
 }, 90_000);
 
 test('what is bound goes to the waypoint and nowhere else: the servers see its identity only, both node proxies its tunnels', async () => {
@@ -143,7 +150,7 @@ test('what is bound goes to the waypoint and nowhere else: the servers see its i
   await Bun.sleep(2_500);
   const addresses = await addressesOf(waypoint);
   expect(new Set(await peers()).difference(new Set(addresses))).toEqual(new Set());
-  await nothingLost(from);
+  await nothingLost('bound', from);
   const inbound = await accessLines(cluster, from + 500, 'direction="inbound"', `dst.namespace="${NAMESPACE}"`);
   const outbound = await accessLines(cluster, from + 500, 'direction="outbound"', `src.namespace="${CLIENTS}"`);
   expect(outbound.length).toBeGreaterThan(20);
@@ -175,9 +182,12 @@ test(
       return found.every(({ state }) => state !== 'open') ? found : undefined;
     });
     expect(streams.map(({ state }) => state)).toEqual(Array.from({ length: 8 }, () => 'whole'));
+    figures.push(
+      `streams: ${streams.map(({ way, events, durationMs, longestGap }) => `${way} ${events} events in ${durationMs} ms, gap ${longestGap} ms`).join('; ')}`,
+    );
     for (const { events } of streams) expect(events).toBeGreaterThan(STREAM_MS / BEAT_MS / 2);
     await waypoint.replicas(2);
-    await nothingLost(from, 400);
+    await nothingLost('rolling restart', from, 400);
   },
   STREAM_MS + 90_000,
 );
@@ -186,14 +196,17 @@ test('a replica is killed: only what it was answering is lost, and another takes
   const [[name, pid]] = [...(await waypoint.pids())] as [[string, number]];
   const killed = Date.now();
   process.kill(pid, 'SIGKILL');
+  while (fs.existsSync(`/proc/${pid}/fd/0`)) await Bun.sleep(1);
+  const dead = Date.now();
   await eventually('the replica to serve again', 60, async () => {
     const next = (await waypoint.pids()).get(name);
     return next !== undefined && next !== pid && (await waypoint.pods()).every(isReady) ? true : undefined;
   });
   await Bun.sleep(OBSERVE_MS);
   const found = await buyers.window(killed - 1000, Date.now());
-  // Under way at that moment: begun before, and lost at once.
-  expect(found.failures.filter(({ at, seenAt }) => at > killed || seenAt > killed + 1000)).toEqual([]);
+  // What it was answering: begun before its end, and lost with it.
+  expect(found.failures.filter(({ at, seenAt }) => at > dead || seenAt > dead + 1000)).toEqual([]);
+  figures.push(`replica killed: ${found.requests} requests, ${found.failures.length} failed with it`);
   expect(found.failures.length).toBeLessThan(8);
   expect(found.requests).toBeGreaterThan(100);
   expect(new Set(await peers()).difference(new Set(await addressesOf(waypoint)))).toEqual(new Set());
@@ -211,6 +224,7 @@ test('a canary of the waypoint gets about the share it is to have, and moving th
     const answers = await Promise.all(buyers.pods.flatMap((pod) => Array.from({ length: 5 }, () => buyers.once(pod, 'fresh'))));
     for (const answer of answers) if ('peer' in answer) seen.push(answer);
   }
+  figures.push(`canary at 25 %: ${seen.filter(({ peer }) => nextPods.has(peer)).length} of ${seen.length}`);
   const share = seen.filter(({ peer }) => nextPods.has(peer)).length / seen.length;
   expect(seen.length).toBe(200);
   // 4.5 standard deviations of 200 tosses.
@@ -220,7 +234,7 @@ test('a canary of the waypoint gets about the share it is to have, and moving th
   await labelService({ [USE]: null });
   await traversed(waypoint);
   await Bun.sleep(OLD_CONNECTIONS_MS);
-  await nothingLost(from);
+  await nothingLost('canary of the waypoint', from);
   const gone = Date.now();
   await cluster.remove(...GATEWAY, 'next', NAMESPACE);
   await canary.replicas(0);
@@ -228,7 +242,7 @@ test('a canary of the waypoint gets about the share it is to have, and moving th
     await eventually(`${kind} of the deleted Gateway to go`, 20, async () =>
       (await cluster.get('v1', kind, 'next', NAMESPACE)) === undefined ? true : undefined,
     );
-  await nothingLost(gone, 10);
+  await nothingLost('deleted Gateway', gone, 10);
 }, 120_000);
 
 test('a refused route says why while its last good version serves; two families for one service say so on both', async () => {
@@ -273,7 +287,7 @@ test('a refused route says why while its last good version serves; two families 
   expect(await answering()).toEqual(['v2']);
   await cluster.remove('networking.istio.io/v1', 'VirtualService', 'web', NAMESPACE);
   await untilAnswering('v1', 'v2');
-  await nothingLost(from);
+  await nothingLost('refused routes', from);
 }, 90_000);
 
 test('EnvoyFilter and WasmPlugin are told that they have no effect, once in a status and once in an event', async () => {
@@ -318,7 +332,7 @@ test('the control plane dies and comes back: traffic goes on, and what changed m
   expect(next?.pid).not.toBe(victim!.pid);
   await cluster.remove(...ROUTE, 'after', NAMESPACE);
   await untilAnswering('v1', 'v2');
-  await nothingLost(from);
+  await nothingLost('control plane killed', from);
 }, 90_000);
 
 test('without any replica requests fail with the reason in the log, never around the waypoint, until there is one', async () => {
@@ -331,6 +345,7 @@ test('without any replica requests fail with the reason in the log, never around
   await Bun.sleep(OBSERVE_MS);
   const to = Date.now();
   const served = await buyers.window(from, to);
+  figures.push(`no replica: ${served.requests} requests, ${served.failures.length} failed`);
   expect(served.byName).toEqual({});
   expect(served.failures.length).toBe(served.requests);
   const lines = (await cluster.proxyLogs())
@@ -345,5 +360,5 @@ test('without any replica requests fail with the reason in the log, never around
   const back = Date.now() + 500;
   await traversed(waypoint);
   await Bun.sleep(OBSERVE_MS);
-  await nothingLost(back, 50);
+  await nothingLost('back again', back, 50);
 }, 120_000);

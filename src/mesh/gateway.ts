@@ -28,11 +28,13 @@ export interface ResolutionContext {
   readonly source: Workload;
   readonly random: Random;
   readonly trace?: Trace | undefined;
+  /** Uids of workloads that may not be chosen: they were just found to be unreachable. */
+  readonly without?: ReadonlySet<string> | undefined;
 }
 
 /** The endpoint of a looked-up destination, for a client that asked for `requestedIp:port`. */
 export const upstreamOf = (
-  { registry, source, random, trace }: ResolutionContext,
+  { registry, source, random, trace, without }: ResolutionContext,
   found: Destination | undefined,
   requestedIp: string,
   port: number,
@@ -40,6 +42,7 @@ export const upstreamOf = (
 ): Upstream | NoUpstream => {
   if (found === undefined) return { kind: 'none', why: 'unknown' };
   if (found.kind === 'workload') {
+    if (without?.has(found.workload.uid)) return { kind: 'none', why: 'no-endpoint', workload: found.workload };
     const reach = reachWorkload(found.workload, undefined, requestedIp);
     return reach === undefined
       ? { kind: 'none', why: 'unreachable', workload: found.workload }
@@ -47,7 +50,8 @@ export const upstreamOf = (
   }
   const { service } = found;
   if (service.loadBalancing?.mode === 'PASSTHROUGH') return { kind: 'none', why: 'passthrough', service };
-  const endpoints = registry.endpoints(`${service.namespace}/${service.hostname}`);
+  const all = registry.endpoints(`${service.namespace}/${service.hostname}`);
+  const endpoints = without === undefined ? all : all.filter(({ workload }) => !without.has(workload.uid));
   const endpoint = selectEndpoint(service, endpoints, source, port, mode, random, trace);
   if (endpoint === undefined) return { kind: 'none', why: 'no-endpoint', service };
   const target = targetPort(service, endpoint, port);

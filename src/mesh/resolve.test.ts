@@ -143,6 +143,19 @@ describe('service waypoint', () => {
     expect(failed(go([{ ...web, waypoint: gatewayByAddress('10.9.9.9') }, pod], '10.96.0.1'))).toBe('unknown waypoint: /10.9.9.9');
   });
 
+  test('another replica stands in for one that was not reached; without one left it still never goes around', () => {
+    const second = workload('wp-2', { addresses: ['10.0.0.10'], serviceAccount: 'wp', services: memberOf(wpService) });
+    const registry = registryOf(source, bound, pod, wpService, wpPod, second);
+    const without = (...uids: string[]): Route =>
+      resolveOutbound(registry, source, { ip: '10.96.0.1', port: 80 }, zero, { without: new Set(uids) });
+    expect(asHbone(without(wpPod.uid)).address).toBe('10.0.0.10:15008');
+    expect(asHbone(without(second.uid)).address).toBe('10.0.0.9:15008');
+    expect(failed(without(wpPod.uid, second.uid))).toContain('has no healthy endpoint');
+    const byAddress = registryOf(source, { ...web, waypoint: gatewayByAddress('10.0.0.9') }, pod, wpService, wpPod);
+    const route = resolveOutbound(byAddress, source, { ip: '10.96.0.1', port: 80 }, zero, { without: new Set([wpPod.uid]) });
+    expect(failed(route)).toStartWith('unknown waypoint: ');
+  });
+
   test('is not asked for traffic to the pod’s own address', () => {
     expect(asHbone(go([bound, pod, wpService, wpPod], '10.0.0.2')).via).toBe('direct');
   });

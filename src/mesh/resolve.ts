@@ -34,6 +34,8 @@ export interface OutboundOptions {
   /** The connecting IP; default: any of the source's addresses. */
   readonly sourceIp?: string;
   readonly illegalPorts?: readonly number[];
+  /** Uids of workloads not to choose. */
+  readonly without?: ReadonlySet<string>;
   /** Filled with the steps taken. */
   readonly trace?: Trace;
 }
@@ -48,7 +50,7 @@ export const resolveOutbound = (
   const { ip, port } = destination;
   const { trace } = options;
   const original = formatHostPort(ip, port);
-  const context: ResolutionContext = { registry, source, random, trace };
+  const context: ResolutionContext = { registry, source, random, trace, without: options.without };
 
   if (isLoopback(ip) && (options.illegalPorts ?? ILLEGAL_PORTS).includes(port)) {
     trace?.push({ rule: '2.2', text: `${original} is the proxy itself` });

@@ -23,6 +23,11 @@ import { TunnelBridge } from './tunnel-bridge.ts';
 type Usable = Exclude<Route, { kind: 'failure' }>;
 type Hbone = Extract<Route, { kind: 'hbone' }>;
 
+/** Replicas of a waypoint that a connection is offered to. */
+const WAYPOINT_TRIES = 3;
+/** Ends of a tunnel that never was: nothing of the application's has been sent. */
+const UNREACHED: ReadonlySet<ConnectionEnd['reason']> = new Set(['connect-failed', 'hbone-timeout', 'tls-failure', 'http2-handshake']);
+
 /** Random octets of a trace and a span, drawn for many connections at once. */
 const RANDOM_OCTETS = 24;
 const randomPool = Buffer.allocUnsafeSlow(RANDOM_OCTETS * 128);
@@ -45,6 +50,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   readonly #sourceIp: string;
   readonly #ip: string;
   readonly #port: number;
+  /** Replicas of the waypoint that were not reached. */
+  readonly #unreached = new Set<string>();
   #record: ConnectionRecord | undefined;
   #route: Hbone | undefined;
   #workload: Workload | undefined;
@@ -86,12 +93,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
 
   #resolve(source: Workload): void {
     this.#workload = source;
-    const { registry, random, config } = this.#pod.context;
-    const route = resolveOutbound(registry, source, { ip: this.#ip, port: this.#port }, random, {
-      network: config.network,
-      sourceIp: this.#sourceIp,
-      illegalPorts: ILLEGAL_PORTS,
-    });
+    const route = this.#routeOf(source);
     if (route.kind === 'failure') {
       this.#deny({ reason: 'unresolved', flag: 'CONNECT', message: route.message, status: route.status });
       return;
@@ -113,6 +115,16 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
         if (!this.#over) this.#deny(endOf('connect-failed', `${hostname}: ${error.message}`));
       },
     );
+  }
+
+  #routeOf(source: Workload): Route {
+    const { registry, random, config } = this.#pod.context;
+    return resolveOutbound(registry, source, { ip: this.#ip, port: this.#port }, random, {
+      network: config.network,
+      sourceIp: this.#sourceIp,
+      illegalPorts: ILLEGAL_PORTS,
+      ...(this.#unreached.size > 0 && { without: this.#unreached }),
+    });
   }
 
   #go(route: Usable, source: Workload): void {
@@ -177,7 +189,21 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   }
 
   onNoTunnel(end: ConnectionEnd): void {
-    if (!this.#over) this.#fail(end);
+    if (!this.#over && !this.#triesOther(end)) this.#fail(end);
+  }
+
+  /** A waypoint's replica that died is known to be gone a moment later than its clients notice; the others do the same. */
+  #triesOther(end: ConnectionEnd): boolean {
+    const route = this.#route!;
+    if (route.via === 'direct' || !UNREACHED.has(end.reason)) return false;
+    this.#unreached.add(route.destinationWorkload.uid);
+    if (this.#unreached.size === WAYPOINT_TRIES) return false;
+    const source = this.#workload!;
+    const other = this.#routeOf(source);
+    if (other.kind !== 'hbone' || other.target.kind !== 'ip') return false;
+    this.#record!.end(end);
+    this.#throughTunnel(other, source);
+    return true;
   }
 
   #connectHeaders(route: Hbone): HeaderList {
