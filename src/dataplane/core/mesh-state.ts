@@ -1,6 +1,6 @@
 /** Feeds the registry: from the control plane's resources, or from a local file. */
 import { decodeAddress, decodeAuthorization, type MeshRegistry, policyKey } from '../../mesh/index.ts';
-import { parseLocalConfig } from '../../mesh/local/index.ts';
+import type { LocalConfig } from '../../mesh/local/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
 import type { XdsHandler, XdsRejection, XdsResource } from './xds-client.ts';
@@ -55,13 +55,18 @@ export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
   ];
 }
 
-/** Throws with every problem when the text cannot be used. */
-export function applyLocalXds(registry: MeshRegistry, local: { readonly source: string; readonly text: string }): void {
+/** Rejects with every problem when the text cannot be used. What reads it is loaded only here: most proxies have a control plane. */
+export async function readLocalXds(local: { readonly source: string; readonly text: string }): Promise<LocalConfig> {
+  const { parseLocalConfig } = await import('../../mesh/local/index.ts');
   const parsed = parseLocalConfig(local.text);
   if (!parsed.ok) throw new Error(`${local.source}: ${parsed.error.join('; ')}`);
+  return parsed.value;
+}
+
+export function applyLocalXds(registry: MeshRegistry, { workloads, services, policies }: LocalConfig): void {
   registry.batch(() => {
-    for (const workload of parsed.value.workloads) registry.insertWorkload(workload);
-    for (const service of parsed.value.services) registry.insertService(service);
-    for (const policy of parsed.value.policies) registry.insertPolicy(policy);
+    for (const workload of workloads) registry.insertWorkload(workload);
+    for (const service of services) registry.insertService(service);
+    for (const policy of policies) registry.insertPolicy(policy);
   });
 }

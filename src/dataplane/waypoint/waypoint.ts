@@ -1,5 +1,6 @@
 /** The waypoint as a whole: starts its parts in order, and ends them in order. */
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload } from '../../mesh/index.ts';
+import type { LocalConfig } from '../../mesh/local/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
 import { type Counter, type Logger, type Logging, type LogSink, Registry, SpanExporter } from '../../platform/telemetry/index.ts';
 import { CLIENT_SETTINGS, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
@@ -65,8 +66,8 @@ export class Waypoint {
   #self: Workload | undefined;
   #selfVersion = -1;
 
-  /** Throws when a port is taken or the local configuration cannot be used. */
-  constructor(config: Config, logging: Logging, accessSink: LogSink) {
+  /** Throws when a port is taken or a local plan cannot be used. `local`: what a local configuration says of the mesh. */
+  constructor(config: Config, logging: Logging, accessSink: LogSink, local: LocalConfig | undefined) {
     this.#config = config;
     this.#log = logging.logger('waypoint');
     this.#access = new AccessLog(config.accessLog, accessSink);
@@ -148,7 +149,7 @@ export class Waypoint {
       upstreamTunnels: this.#tunnelPool.tunnelCount,
       linesLost: this.#access.lost,
     }));
-    if (config.localXds) applyLocalXds(this.#registry, config.localXds);
+    if (local) applyLocalXds(this.#registry, local);
     if (config.localPlans !== undefined) applyLocalPlans(this.#traffic, config.localPlans);
     this.#registry.onChange((change) => this.#registryChanged(change));
     if (config.xds) {

@@ -2,6 +2,7 @@
 import { Logging } from '../../platform/telemetry/index.ts';
 import { ConfigError } from '../core/config.ts';
 import { LogBatch } from '../core/log-batch.ts';
+import { readLocalXds } from '../core/mesh-state.ts';
 import { readConfig } from './config.ts';
 import { NodeProxy } from './proxy.ts';
 
@@ -12,8 +13,9 @@ export async function runZtunnel(env: NodeJS.ProcessEnv): Promise<number> {
   let proxy: NodeProxy;
   try {
     const config = readConfig(env);
+    const local = config.localXds && (await readLocalXds(config.localXds));
     logging = new Logging({ filter: env['RUST_LOG'] || 'info', format: env['LOG_FORMAT'] === 'json' ? 'json' : 'plain', sink: batch.sink });
-    proxy = new NodeProxy(config, logging);
+    proxy = new NodeProxy(config, logging, local);
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
     for (const problem of problems) process.stderr.write(`ztunnel: ${problem}\n`);

@@ -1,5 +1,6 @@
 /** The node proxy as a whole: starts its parts in order, and ends them in order. */
 import { formatIdentity, MeshRegistry, type RegistryChange, type Workload, workloadIdentity } from '../../mesh/index.ts';
+import type { LocalConfig } from '../../mesh/local/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
 import { type Logging, Registry } from '../../platform/telemetry/index.ts';
 import { CaClient } from '../core/ca-client.ts';
@@ -35,8 +36,8 @@ export class NodeProxy {
   #dedicated: PodProxy | undefined;
   #drained: Promise<void> | undefined;
 
-  /** Throws when a port is taken or the local configuration cannot be used. */
-  constructor(config: Config, logging: Logging) {
+  /** Throws when a port is taken. `local`: what a local configuration says of the mesh. */
+  constructor(config: Config, logging: Logging, local: LocalConfig | undefined) {
     this.#config = config;
     const log = logging.logger('ztunnel');
     const telemetry = new Registry();
@@ -69,7 +70,7 @@ export class NodeProxy {
       log.error('a connection was ended by a bug', { error: error.stack ?? error.message });
     });
     describeProcess(telemetry, 'ztunnel');
-    if (config.localXds) applyLocalXds(registry, config.localXds);
+    if (local) applyLocalXds(registry, local);
     registry.onChange((change) => this.#registryChanged(change));
     for (const workload of registry.allWorkloads()) this.#prefetch(workload);
     if (config.xds) {
