@@ -4,33 +4,25 @@
  */
 import {
   chooseBackend,
-  corsResponseEdit,
-  type EndpointState,
-  editHeaders,
   type HttpAction,
   ISTIO_DEFAULT_RETRY,
   isMirrored,
   isRetriable,
-  makeHashCookie,
   type Retry,
   type RouteMatch,
-  readSession,
   redirectLocation,
-  requestHash,
   retryDelay,
-  rewritePath,
-  type Session,
-  type WeightedBackend,
-  writeSession,
 } from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import { admit } from './admission.ts';
+import { Affinity } from './affinity.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
 import { ExchangeRecord } from './exchange-record.ts';
-import { FILTERS, type FilterInput, hasFilters, type LocalAnswer } from './filters.ts';
-import { headerOf } from './header-fields.ts';
+import { failureAnswer, isWorthRetrying } from './failed-attempt.ts';
+import { type FilterInput, hasFilters, type LocalAnswer, runFilters } from './filters.ts';
+import { grpcStatusOf, headerOf } from './header-fields.ts';
 import { localResponse } from './local-response.ts';
 import {
   type Downstream,
@@ -45,12 +37,9 @@ import {
 import { MirrorCopy } from './mirror-copy.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 import { newRequestId } from './request-id.ts';
-import { propagated } from './tracer.ts';
+import { editedResponse, outgoingRequest, speaksHttp2 } from './routed-head.ts';
 import type { PortRoutes, Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
-
-/** RFC 9110 section 9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
 const OVERFLOW: LocalAnswer = { status: 503, flag: 'UO', details: 'overflow', body: 'upstream overflow' };
 
@@ -61,6 +50,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   /** Why it is answered with 400; '' else. */
   readonly #problem: string;
   readonly #record: ExchangeRecord;
+  readonly #affinity: Affinity;
   readonly #body = new ReplayBuffer();
   #match: RouteMatch | undefined;
   #outgoing: OutgoingRequest | undefined;
@@ -69,9 +59,6 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   #isCounted = false;
   #isReused = false;
   #attempts = 0;
-  #tried: Set<EndpointState> | undefined;
-  #session: Session | undefined;
-  #setCookie: string | undefined;
   #mirrors: MirrorCopy[] | undefined;
   /** Octets of windows to be given back when the other side takes more. */
   #requestOwed = 0;
@@ -97,6 +84,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     this.#head = head;
     this.#record = new ExchangeRecord(head, client, now);
     this.#record.requestId = headerOf(head.headers, 'x-request-id') ?? newRequestId();
+    this.#affinity = new Affinity(this.#record);
     context.tracer.begin(this.#record);
     this.#isRequestEnded = head.contentLength === 0;
     this.#idleTimeout = context.idleTimeout;
@@ -132,49 +120,30 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       if (timeouts.request) this.#timer = setTimeout(() => this.#timedOut('response_timeout'), timeouts.request);
       if (timeouts.idle !== undefined) this.#setIdleTimeout(timeouts.idle);
     }
-    if (hasFilters(action)) this.#filter(action, 0);
+    if (hasFilters(action)) this.#filter(action);
     else this.#forward(action);
   }
 
-  #filter(action: HttpAction, from: number): void {
-    const { head, client } = this.#record;
-    const input: FilterInput = {
-      head,
-      client,
-      action,
-      path: this.#match!.path,
-      random: this.#context.random,
-      flag: (flag) => this.#record.flag(flag),
-    };
-    for (let i = from; i < FILTERS.length; i++) {
-      const verdict = FILTERS[i]!(input);
-      if (verdict === undefined) continue;
-      if (!(verdict instanceof Promise)) {
-        this.#answer(verdict);
-        return;
+  #filter(action: HttpAction): void {
+    const record = this.#record;
+    const { head, client } = record;
+    const { path } = this.#match!;
+    const input: FilterInput = { head, client, action, path, random: this.#context.random, flag: (flag) => record.flag(flag) };
+    runFilters(input, (outcome) => {
+      if (this.#isDone) return;
+      if (outcome === undefined) this.#forward(action);
+      else if (!(outcome instanceof Error)) this.#answer(outcome);
+      else {
+        this.#context.log.error('a filter failed', { error: outcome.message });
+        this.#answer({ status: 500, details: 'filter_failed' });
       }
-      verdict.then(
-        (answer) => {
-          if (this.#isDone) return;
-          if (answer === undefined) this.#filter(action, i + 1);
-          else this.#answer(answer);
-        },
-        (error: Error) => {
-          this.#context.log.error('a filter failed', { error: error.message });
-          if (!this.#isDone) this.#answer({ status: 500, details: 'filter_failed' });
-        },
-      );
-      return;
-    }
-    this.#forward(action);
+    });
   }
 
   #forward(action: HttpAction): void {
     const { random } = this.#context;
     const record = this.#record;
-    const { session } = action;
-    if (session !== undefined) this.#session = readSession(session, this.#head.headers, Date.now());
-    const backend = sessionBackend(action.backends, this.#session) ?? chooseBackend(action.backends, random);
+    const backend = this.#affinity.backend(action) ?? chooseBackend(action.backends, random);
     if (backend === undefined || backend.invalid !== undefined) {
       const body = backend?.invalid ?? 'the route has no backend';
       // GRPCRoute `backendRefs`: UNAVAILABLE, where 500 alone would say UNKNOWN.
@@ -187,25 +156,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       this.#answer({ status: backend.redirect.status, details: 'redirect', headers: [['location', location]] });
       return;
     }
-    this.#outgoing = this.#outgoingOf(action, backend);
+    this.#outgoing = outgoingRequest(record, backend, this.#match!.path);
     if (action.mirrors !== undefined) for (const mirror of action.mirrors) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
     if (backend.mirrors !== undefined) for (const mirror of backend.mirrors) if (isMirrored(mirror, random)) this.#mirror(mirror.backend);
     this.#attempt();
-  }
-
-  #outgoingOf(action: HttpAction, backend: WeightedBackend): OutgoingRequest {
-    const head = this.#head;
-    let { path, authority } = head;
-    let headers = propagated(this.#record);
-    if (action.requestHeaders !== undefined) headers = editHeaders(headers, action.requestHeaders);
-    if (backend.requestHeaders !== undefined) headers = editHeaders(headers, backend.requestHeaders);
-    for (const rewrite of [action.rewrite, backend.rewrite]) {
-      if (rewrite === undefined) continue;
-      if (rewrite.path !== undefined) path = rewritePath(path, rewrite.path, this.#match!.path);
-      if (rewrite.host !== undefined) authority = rewrite.host;
-    }
-    const { method, scheme, contentLength, upgrade, acceptsTrailers } = head;
-    return { method, path, authority, scheme, headers, contentLength, upgrade, acceptsTrailers };
   }
 
   #attempt(): void {
@@ -231,7 +185,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       this.#answer(OVERFLOW);
       return;
     }
-    const endpoint = this.#pick(upstream, now);
+    const endpoint = this.#affinity.endpoint(upstream, context.random, now);
     if (endpoint === undefined) {
       this.#answer({ status: 503, flag: 'UH', details: 'no_healthy_upstream', body: 'no healthy upstream' });
       return;
@@ -267,36 +221,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (!stream.isRequestBackedUp) this.onRequestDrained();
   }
 
-  #pick(upstream: Upstream, now: number): EndpointState | undefined {
-    const { random } = this.#context;
-    const session = this.#session;
-    const exclude = this.#tried;
-    if (session !== undefined && exclude === undefined) {
-      const kept = upstream.cluster.find(session.endpoint, now);
-      if (kept !== undefined) return kept;
-    }
-    const balancer = upstream.policy?.loadBalancer;
-    const source = balancer !== undefined && 'hash' in balancer ? balancer.hash : undefined;
-    if (source === undefined) return upstream.cluster.pick({ random, now, exclude });
-    let hash = requestHash(source, this.#head, this.#record.client.ip);
-    if (hash === undefined) {
-      const made = makeHashCookie(source, this.#record.requestId);
-      hash = made?.hash;
-      this.#setCookie = made?.setCookie;
-    }
-    return upstream.cluster.pick({ random, now, exclude, hash });
-  }
-
   #speaksHttp2(upstream: Upstream): boolean {
-    if (this.#head.upgrade !== '') return false;
-    const isHttp2 = this.#downstream.version === 'HTTP/2';
-    const pool = upstream.policy?.connectionPool;
-    if (pool?.useClientProtocol) return isHttp2;
-    if (pool?.h2Upgrade) return true;
-    const { protocol } = upstream;
-    if (protocol === 'HTTP2' || protocol === 'GRPC') return true;
-    // gRPC cannot be carried by HTTP/1.1; a server that is called with it understands HTTP/2.
-    return isHttp2 && (protocol === 'UNKNOWN' || this.#record.isGrpc);
+    return speaksHttp2(this.#record, this.#downstream.version, upstream);
   }
 
   // The client.
@@ -404,9 +330,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (owed > 0) this.#downstream.requestConsumed(owed);
   }
 
-  onUpstreamFailed({ kind, detail, isUnprocessed }: UpstreamFailure): void {
+  onUpstreamFailed(failure: UpstreamFailure): void {
     if (this.#isDone) return;
     const record = this.#record;
+    const { kind, detail } = failure;
     record.failure = detail;
     record.upstream!.cluster.report(record.endpoint!, kind === 'connect' ? 'connect-failure' : 'reset', performance.now());
     if (this.#isResponseStarted) {
@@ -414,25 +341,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       record.details = 'upstream_reset_after_response_started';
       this.#downstream.abortResponse();
       this.#finish();
-      return;
-    }
-    if (this.#mayRetry() && kind !== 'protocol') {
-      // The endpoint may close an idle connection in the moment it is used again.
-      const isRace = this.#isReused && kind === 'reset' && IDEMPOTENT.has(this.#head.method);
-      const failure =
-        kind === 'connect' ? 'connect-failure' : kind === 'refused' ? 'refused-stream' : isUnprocessed ? 'reset-before-request' : 'reset';
-      if (isRace || isRetriable(this.#retryPolicy, { failure })) {
-        this.#retry();
-        return;
-      }
-    }
-    if (this.#attempts > 1) record.flag('URX');
-    if (kind === 'protocol')
-      this.#answer({ status: 502, flag: 'UPE', details: 'upstream_protocol_error', body: 'upstream protocol error' });
+    } else if (this.#mayRetry() && isWorthRetrying(this.#retryPolicy, failure, this.#isReused, this.#head.method)) this.#retry();
     else {
-      const flag = kind === 'connect' ? 'UF' : kind === 'refused' ? 'UR' : 'UC';
-      const body = kind === 'connect' ? 'upstream connect error' : 'upstream connection ended before a response';
-      this.#answer({ status: 503, flag, details: 'upstream_reset_before_response_started', body });
+      if (this.#attempts > 1) record.flag('URX');
+      this.#answer(failureAnswer(failure));
     }
   }
 
@@ -493,10 +405,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   }
 
   #retry(): void {
-    const { endpoint } = this.#record;
+    this.#affinity.avoid(this.#record.endpoint);
     this.#leaveEndpoint();
-    this.#tried ??= new Set();
-    if (endpoint !== undefined) this.#tried.add(endpoint);
     // A connection that was closed just now says nothing about the endpoint: no need to wait.
     const delay = this.#attempts === 1 && this.#isReused ? 0 : retryDelay(this.#retryPolicy, this.#attempts, this.#context.random);
     this.#retryTimer = setTimeout(() => this.#attempt(), delay);
@@ -519,20 +429,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   }
 
   #edited(head: ResponseHead): ResponseHead {
-    const record = this.#record;
-    const action = record.action;
-    let { headers } = head;
-    if (record.backend?.responseHeaders !== undefined) headers = editHeaders(headers, record.backend.responseHeaders);
-    if (action?.responseHeaders !== undefined) headers = editHeaders(headers, action.responseHeaders);
-    if (action?.cors !== undefined) {
-      const edit = corsResponseEdit(action.cors, this.#head, headers);
-      if (edit !== undefined) headers = editHeaders(headers, edit);
-    }
-    if (action?.session !== undefined && record.endpoint !== undefined && record.backend !== undefined) {
-      const field = writeSession(action.session, record.backend, record.endpoint.key, this.#session, Date.now());
-      if (field !== undefined) headers = [...headers, field];
-    }
-    if (this.#setCookie !== undefined) headers = [...headers, ['set-cookie', this.#setCookie]];
+    const headers = this.#affinity.marked(editedResponse(this.#record, head.headers));
     return headers === head.headers ? head : { ...head, headers };
   }
 
@@ -603,16 +500,3 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     record.publish(this.#context, performance.now() - record.startedAt);
   }
 }
-
-const grpcStatusOf = (headers: HeaderList): number | undefined => {
-  const text = headerOf(headers, 'grpc-status');
-  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined;
-};
-
-/** The backend a session began with, while the route still has it. */
-const sessionBackend = (backends: readonly WeightedBackend[], session: Session | undefined): WeightedBackend | undefined =>
-  session &&
-  backends.find(
-    ({ service, port, subset, weight }) =>
-      weight > 0 && service === session.backend.service && port === session.backend.port && subset === session.backend.subset,
-  );

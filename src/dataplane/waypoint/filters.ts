@@ -69,8 +69,27 @@ const respond: Filter = ({ action }) => {
   return { status: answer.status, details: 'direct_response', body: answer.body, headers };
 };
 
-export const FILTERS: readonly Filter[] = [cors, fault, redirect, respond];
+const FILTERS: readonly Filter[] = [cors, fault, redirect, respond];
 
 /** Whether an action asks for any of them: most ask for none. */
 export const hasFilters = ({ cors: a, fault: b, redirect: c, respond: d }: HttpAction): boolean =>
   a !== undefined || b !== undefined || c !== undefined || d !== undefined;
+
+/** Runs them in order; `done` gets the first answer, undefined when the request goes on, or why a filter failed. At once, unless one takes its time. */
+export function runFilters(input: FilterInput, done: (outcome: Verdict | Error) => void, from = 0): void {
+  for (let i = from; i < FILTERS.length; i++) {
+    const verdict = FILTERS[i]!(input);
+    if (verdict === undefined) continue;
+    if (verdict instanceof Promise) {
+      verdict.then(
+        (answer) => {
+          if (answer === undefined) runFilters(input, done, i + 1);
+          else done(answer);
+        },
+        (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+      );
+    } else done(verdict);
+    return;
+  }
+  done(undefined);
+}

@@ -1,8 +1,6 @@
 /** Looking at and changing header lists. Names are in lower case. */
 import type { HeaderList } from '../../protocol/index.ts';
 
-type Field = HeaderList[number];
-
 /** The first field of a name. */
 export function headerOf(headers: HeaderList, name: string): string | undefined {
   for (let i = 0; i < headers.length; i++) {
@@ -10,26 +8,6 @@ export function headerOf(headers: HeaderList, name: string): string | undefined 
     if (field[0] === name) return field[1];
   }
   return undefined;
-}
-
-export function withoutHeader(headers: HeaderList, name: string): HeaderList {
-  for (let i = 0; i < headers.length; i++) if (headers[i]![0] === name) return headers.filter((field) => field[0] !== name);
-  return headers;
-}
-
-/** One field of this name with this value, in the place of the first there was. */
-export function withHeader(headers: HeaderList, name: string, value: string): HeaderList {
-  const result: Field[] = [];
-  let isSet = false;
-  for (const field of headers) {
-    if (field[0] !== name) result.push(field);
-    else if (!isSet) {
-      result.push([name, value]);
-      isSet = true;
-    }
-  }
-  if (!isSet) result.push([name, value]);
-  return result;
 }
 
 /** Everything but control characters: what HTTP/1 takes in a value, and less than HTTP/2 does. A tab is none here. */
@@ -44,4 +22,10 @@ const REFUSED_TRAILERS: ReadonlySet<string> = new Set(['content-length', 'host',
 export function sendableTrailers(trailers: HeaderList): HeaderList {
   if (trailers.every(([name, value]) => !REFUSED_TRAILERS.has(name) && isSendable(value))) return trailers;
   return trailers.filter(([name, value]) => !REFUSED_TRAILERS.has(name) && isSendable(value));
+}
+
+/** `grpc-status`, if it is a number. */
+export function grpcStatusOf(headers: HeaderList): number | undefined {
+  const text = headerOf(headers, 'grpc-status');
+  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined;
 }
