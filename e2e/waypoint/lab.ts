@@ -58,6 +58,8 @@ export class WaypointLab {
   #certificate!: WorkloadCertificate;
   process!: Subprocess<'ignore', 'pipe', 'pipe'>;
   log = '';
+  /** Where the authority listens: reachable for all who need it. */
+  authorityIp = '127.0.0.1';
 
   constructor() {
     run('ip', 'netns', 'add', this.namespace);
@@ -97,7 +99,7 @@ export class WaypointLab {
     fs.writeFileSync(path.join(this.directory, 'xds.yaml'), this.#localConfig());
     fs.writeFileSync(path.join(this.directory, 'plans.json'), JSON.stringify(plans));
     this.#authority = Bun.spawn(
-      this.command(process.execPath, path.join(ROOT, 'e2e/ztunnel/control-plane.ts'), '127.0.0.1', '15012', this.directory),
+      this.command(process.execPath, path.join(ROOT, 'e2e/ztunnel/control-plane.ts'), this.authorityIp, '15012', this.directory),
       { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', cwd: ROOT },
     );
     await this.#authority.stdout.getReader().read();
@@ -112,7 +114,7 @@ export class WaypointLab {
         XDS_ADDRESS: '',
         LOCAL_XDS_PATH: path.join(this.directory, 'xds.yaml'),
         LOCAL_PLANS_PATH: path.join(this.directory, 'plans.json'),
-        CA_ADDRESS: 'https://127.0.0.1:15012',
+        CA_ADDRESS: `https://${this.authorityIp}:15012`,
         CA_ROOT_CA: path.join(this.directory, 'root.pem'),
         AUTH_TOKEN: 'test-token',
         POD_NAME: 'waypoint-1',

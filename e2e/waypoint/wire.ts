@@ -8,7 +8,11 @@ import {
   TcpListener,
   type TcpSocket,
 } from '../../src/platform/net/index.ts';
-import type { WaypointLab } from './lab.ts';
+
+/** Where sockets are made: a lab, or a pod beside it. */
+export interface Place {
+  readonly netns: number;
+}
 
 /** How long anything may take that a test waits for. */
 const PATIENCE_MS = 8000;
@@ -175,7 +179,7 @@ const fieldsOf = (lines: readonly string[]): Record<string, string> => {
 };
 
 /** A client of a port that `lab.open` gave. */
-export async function connect(lab: WaypointLab, port: number): Promise<Wire> {
+export async function connect(lab: Place, port: number): Promise<Wire> {
   const wire = new Wire();
   new Dial({ address: '127.0.0.1', port, networkNamespace: lab.netns, timeout: PATIENCE_MS }, wire);
   await wire.connected;
@@ -190,7 +194,7 @@ export class RawServer {
   #waiting: ((wire: Wire) => void)[] = [];
   accept: ((wire: Wire) => void) | undefined;
 
-  constructor(lab: WaypointLab, ip: string, port: number, accept?: (wire: Wire) => void) {
+  constructor(lab: Place, ip: string, port: number, accept?: (wire: Wire) => void) {
     this.accept = accept;
     this.#listener = new TcpListener({ address: ip, port, networkNamespace: lab.netns, reusePort: false }, (socket) => {
       const wire = new Wire();
