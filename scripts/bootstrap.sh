@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings what is missing before anything else runs: npm packages (without install scripts), the Bun runtime from its npm package, and the programs `ip` and `nft`.
+# Brings what is missing before anything else runs: npm packages (without install scripts), the Bun runtime from its npm package, bundles of the long-running programs, and the programs `ip` and `nft`.
 # Quick when nothing is missing. Needs Linux, Node's npm, and root only where a system package has to be installed.
 set -eu
 cd "$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)"
@@ -26,6 +26,9 @@ if ! "$bun" --version >/dev/null 2>&1; then
   node node_modules/bun/install.js >&2 || stop "the Bun runtime could not be put in place from its npm package. Remove node_modules and try again."
   "$bun" --version >/dev/null 2>&1 || stop "the Bun runtime does not start on this machine. It needs an x86-64 or arm64 Linux with glibc."
 fi
+
+# Bundles of the proxies and the control plane; nothing happens while those that are there are fresh.
+"$bun" scripts/build.ts --if-stale >/dev/null || say "the programs could not be bundled, see above. They run from source, with twice the memory."
 
 PATH="$PATH:/usr/sbin:/sbin"
 missing=''

@@ -1,11 +1,23 @@
 // The entry of every program. The long-running ones are recognised here, before the command parser is loaded: a proxy's memory is counted per node.
+import { BUNDLED, freshBundle } from './bundle.ts';
+
 type Program = (env: NodeJS.ProcessEnv) => Promise<number>;
 
+/** From its bundle when that is fresh, else from source. */
+async function bundled(name: string, fromSource: () => Promise<Program>): Promise<Program> {
+  const program = BUNDLED.find((one) => one.name === name);
+  const file = process.env['LATEEN_FROM_SOURCE'] === undefined ? freshBundle(name) : undefined;
+  if (program === undefined || file === undefined) return fromSource();
+  // The build made it from the entry that exports this function.
+  const module = (await import(file)) as Readonly<Record<string, Program>>;
+  return module[program.run]!;
+}
+
 const programs: Readonly<Record<string, () => Promise<Program>>> = {
-  'proxy ztunnel': async () => (await import('../dataplane/ztunnel/index.ts')).runZtunnel,
-  'proxy waypoint': async () => (await import('../dataplane/waypoint/index.ts')).runWaypoint,
-  controlplane: async () => (await import('../controlplane/index.ts')).runControlPlane,
-  'node-agent': async () => (await import('../node/index.ts')).runNodeAgent,
+  'proxy ztunnel': () => bundled('ztunnel', async () => (await import('../dataplane/ztunnel/index.ts')).runZtunnel),
+  'proxy waypoint': () => bundled('waypoint', async () => (await import('../dataplane/waypoint/index.ts')).runWaypoint),
+  controlplane: () => bundled('controlplane', async () => (await import('../controlplane/index.ts')).runControlPlane),
+  'node-agent': () => bundled('node-agent', async () => (await import('../node/index.ts')).runNodeAgent),
   'cluster apiserver': async () => (await import('../cluster/index.ts')).runApiServer,
   'cluster controllers': async () => (await import('../cluster/index.ts')).runControllers,
   'cluster node': async () => (await import('../cluster/index.ts')).runNode,
