@@ -52,4 +52,6 @@ export interface Block extends Quantiles {
   readonly loadBusy: number;
   /** Share of the machine's time the hypervisor gave to others, from 0 to 1. */
   readonly steal: number;
+  /** Share of the machine's time that processes outside the measured arm used, from 0 to 1. */
+  readonly foreign: number;
 }

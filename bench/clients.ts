@@ -98,10 +98,10 @@ export function grpcClient(shape: CallShape): Client {
       const seen = readH2load(output);
       const { latencies, failed } = readH2loadLog(fs.readFileSync(file('log'), 'utf8'));
       // Answers under way at the end have sent some of their octets.
-      const isWhole = seen.dataBytes >= seen.done * answer && seen.dataBytes <= seen.started * answer;
+      const isWhole = seen.dataBytes >= seen.succeeded * answer && seen.dataBytes <= seen.started * answer;
       return {
-        requests: seen.done,
-        errors: seen.failed + failed + (isWhole ? 0 : 1),
+        requests: seen.succeeded,
+        errors: Math.max(seen.failed, failed) + (isWhole ? 0 : 1),
         rps: seen.rps,
         ...quantiles(latencies),
       };

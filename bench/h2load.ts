@@ -4,7 +4,7 @@ export interface H2loadSummary {
   readonly rps: number;
   readonly started: number;
   /** Requests answered to their end with a status of 200 to 299. */
-  readonly done: number;
+  readonly succeeded: number;
   readonly failed: number;
   /** Octets of payload received, those of unfinished answers included. */
   readonly dataBytes: number;
@@ -21,7 +21,7 @@ export function readH2load(output: string): H2loadSummary {
   return {
     rps: Number(find(/finished in [^,]+, ([\d.]+) req\/s/)[1]),
     started: Number(requests[2]),
-    done: Number(requests[4]),
+    succeeded: Number(requests[4]),
     failed: Number(requests[5]),
     dataBytes: Number(find(/\((\d+)\) data/)[1]),
   };

@@ -1,7 +1,7 @@
 /** Running arms against workloads: pinned, interleaved, block by block. */
 import type { Arm, Block, Workload } from './arm.ts';
 import { httpClient } from './clients.ts';
-import { cpuMicros, memoryKib, type Running, softirqMicros, stealMicros } from './shell.ts';
+import { awakeMicros, cpuMicros, machineMicros, memoryKib, type Running } from './shell.ts';
 
 const CORES = navigator.hardwareConcurrency;
 
@@ -11,16 +11,20 @@ async function measure(arm: Arm, workload: Workload, seconds: number): Promise<B
   const cpuOf = (processes: readonly Running[]) => processes.reduce((sum, one) => sum + cpuMicros(one.pid), 0);
   const waypoints = arm.waypoint === undefined ? [] : [arm.waypoint];
   const groups = [arm.proxies, waypoints, [arm.origin]];
-  const before = { cpu: groups.map(cpuOf), softirq: softirqMicros(), steal: stealMicros(), at: performance.now() };
+  const before = { cpu: groups.map(cpuOf), machine: machineMicros(), awake: awakeMicros(), at: performance.now() };
   const child = Bun.spawn(['nsenter', `--net=/run/netns/${arm.client}`, 'taskset', '-c', '0', ...client.argv(arm, seconds)], {
     stdout: 'pipe',
     stderr: 'pipe',
   });
   const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   if (code !== 0) throw new Error(`the client failed in arm ${arm.name}: ${err.slice(0, 500)}`);
-  const seen = client.read(out);
   const took = (performance.now() - before.at) * 1000;
+  const machine = machineMicros();
   const [proxies = 0, waypoint = 0, origin = 0] = groups.map((group, index) => cpuOf(group) - before.cpu[index]!);
+  const load = origin + Number(child.resourceUsage()?.cpuTime.total ?? 0);
+  const foreign = machine.busy - before.machine.busy - (awakeMicros() - before.awake) - proxies - load;
+  // Not before: reading a long log takes the processor.
+  const seen = client.read(out);
   const perRequest = (micros: number) => micros / Math.max(seen.requests, 1);
   const memoryOf = (processes: readonly Running[]) => {
     const each = processes.map((one) => memoryKib(one.pid));
@@ -31,12 +35,13 @@ async function measure(arm: Arm, workload: Workload, seconds: number): Promise<B
     workload: workload.name,
     ...seen,
     cpuPerRequest: perRequest(proxies),
-    softirqPerRequest: perRequest(softirqMicros() - before.softirq),
+    softirqPerRequest: perRequest(machine.softirq - before.machine.softirq),
     ...memoryOf(arm.proxies),
     ...(arm.waypoint === undefined ? {} : { waypoint: { cpuPerRequest: perRequest(waypoint), ...memoryOf(waypoints) } }),
     proxiesBusy: proxies / took,
-    loadBusy: (origin + Number(child.resourceUsage()?.cpuTime.total ?? 0)) / took,
-    steal: (stealMicros() - before.steal) / (took * CORES),
+    loadBusy: load / took,
+    steal: (machine.steal - before.machine.steal) / (took * CORES),
+    foreign: Math.max(0, foreign) / (took * CORES),
   };
 }
 
@@ -59,7 +64,7 @@ export async function measureAll(
         const block = await measure(arm, workload, options.seconds);
         blocks.push(block);
         console.error(
-          `${workload.name} · block ${index + 1}/${options.blocks} · ${arm.name}: ${block.rps.toFixed(0)} rps, p50/p90/p99 ${block.p50.toFixed(0)}/${block.p90.toFixed(0)}/${block.p99.toFixed(0)} µs, ${block.cpuPerRequest.toFixed(0)} µs CPU, ${block.errors} errors`,
+          `${workload.name} · block ${index + 1}/${options.blocks} · ${arm.name}: ${block.rps.toFixed(0)} rps, p50/p90/p99 ${block.p50.toFixed(0)}/${block.p90.toFixed(0)}/${block.p99.toFixed(0)} µs, ${block.cpuPerRequest.toFixed(0)} µs CPU, ${block.errors} errors, others ${((block.foreign + block.steal) * 100).toFixed(1)} %`,
         );
       }
     }

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 
 export const BUN = process.execPath;
 const ended: (() => void)[] = [];
+const awake: number[] = [];
 
 /** Runs a command to its end; throws with its error text when it fails. */
 export function sh(...argv: string[]): string {
@@ -55,14 +56,20 @@ export function cpuMicros(pid: number): number {
   return total;
 }
 
-/** Soft interrupt time of the whole machine, in microseconds: kernel work no process is charged for. */
-export function softirqMicros(): number {
-  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[7]) * 10_000;
+export interface MachineTime {
+  /** Time of all processes: user, nice and system. */
+  readonly busy: number;
+  /** Soft interrupts: kernel work no process is charged for. */
+  readonly softirq: number;
+  /** What the hypervisor gave to others while a processor wanted to run. */
+  readonly steal: number;
 }
 
-/** Time the hypervisor gave to others while a processor of the machine wanted to run, in microseconds. */
-export function stealMicros(): number {
-  return Number(fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/)[8]) * 10_000;
+/** What the processors of the machine did since its start, in microseconds. */
+export function machineMicros(): MachineTime {
+  const line = fs.readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/\s+/);
+  const ticks = (field: number) => Number(line[field]) * 10_000;
+  return { busy: ticks(1) + ticks(2) + ticks(3), softirq: ticks(7), steal: ticks(8) };
 }
 
 /** Proportional and private resident memory of a process, in KiB. */
@@ -80,8 +87,15 @@ export function keepAwake(cpu: number): void {
   const child = Bun.spawn(['taskset', '-c', String(cpu), 'chrt', '-i', '0', 'sh', '-c', 'while :; do :; done'], {
     stdio: ['ignore', 'ignore', 'ignore'],
   });
-  ended.push(() => child.kill('SIGKILL'));
+  awake.push(child.pid);
+  ended.push(() => {
+    child.kill('SIGKILL');
+    awake.splice(awake.indexOf(child.pid), 1);
+  });
 }
+
+/** What the loops of `keepAwake` used, in microseconds. */
+export const awakeMicros = (): number => awake.reduce((sum, pid) => sum + cpuMicros(pid), 0);
 
 /** A namespace that disappears with the measurement. */
 export function namespace(name: string): string {

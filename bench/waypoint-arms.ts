@@ -154,7 +154,7 @@ export const routesArm = (waypoint: 'lateen' | 'envoy', routes: number): MakeArm
   waypointArm({
     name: routesArmName(waypoint, routes),
     short: `${waypoint[0]}${routes}`,
-    about: `${waypoint === 'lateen' ? 'a Lateen waypoint' : 'Envoy 1.40 as the waypoint'} with ${routes} routes, the last of which is used, between Lateen node proxies`,
+    about: `${waypoint === 'lateen' ? 'a Lateen waypoint' : 'Envoy 1.40 as the waypoint'} with ${routes === 1 ? '1 route' : `${routes} routes, the last of which is used`}, between Lateen node proxies`,
     pair: LATEEN,
     waypoint,
     speaks: 'http1',

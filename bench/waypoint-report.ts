@@ -1,5 +1,5 @@
 /** The report of the waypoint's measurement, in Markdown: targets, ratios, then what they come from. */
-import type { WorkloadResult } from './waypoint-result.ts';
+import { quietBlocks, type WorkloadResult } from './waypoint-result.ts';
 import { ratios, workloadTable } from './waypoint-tables.ts';
 import { targets } from './waypoint-targets.ts';
 
@@ -9,6 +9,14 @@ export function waypointReport(results: readonly WorkloadResult[], notes = ''): 
   if (about === undefined) return '# Results: waypoint\n\nNothing was measured.\n';
   const arms = new Map(results.flatMap((result) => result.arms.map((arm) => [arm.name, arm.about] as const)));
   const rows = targets((id) => results.find((result) => result.id === id));
+  const loud = results.filter((result) => {
+    const { rounds, disturbed } = quietBlocks(result);
+    return disturbed === rounds;
+  });
+  const warning =
+    loud.length === 0
+      ? ''
+      : `\nOthers used the machine during these, which are not to be quoted: ${loud.map(({ id }) => id).join(', ')}.\n`;
   return `# Results: waypoint
 
 What an L7 hop in the mesh costs: \`npm run bench -- waypoint\`. Ratios are medians over paired blocks of one run with a 95 % bootstrap interval; below 1 is less than the peer, for requests/s above 1 is more.
@@ -21,7 +29,7 @@ At fixed rates requests have intended start times with jitter and latency counts
 ## Targets
 
 Lateen’s node proxies and waypoint against real ztunnels and Envoy as waypoint; memory of the waypoint alone against Envoy’s. Undecided: the interval reaches over the target.
-
+${warning}
 | target | seen | met? |
 |---|---|---|
 ${rows.map(({ target, seen, met }) => `| ${target} | ${seen} | ${met} |`).join('\n')}

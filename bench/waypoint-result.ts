@@ -31,26 +31,35 @@ export interface WorkloadResult {
   readonly blocks: readonly Block[];
 }
 
-/** A block with more than this share of the machine given to others tells about the others. */
+/** A block in which others had more than this share of the machine, on either side of the hypervisor, tells about the others. */
 const STEAL_LIMIT = 0.01;
+const FOREIGN_LIMIT = 0.05;
 /** An arm that answers less than this share of what the schedule held gets no latency. */
 const RATE_LIMIT = 0.99;
 
+export interface Quiet {
+  readonly blocks: readonly Block[];
+  readonly rounds: number;
+  /** Rounds that others disturbed. When all were, `blocks` has all of them nevertheless. */
+  readonly disturbed: number;
+}
+
 /**
- * The blocks of the rounds in which no arm lost more than 1 % to the hypervisor, a rule about the machine and not about the outcome; all of them when
- * no such round is left. `dropped` counts the rounds left out.
+ * The blocks of the rounds in which no arm lost more than 1 % of the machine to the hypervisor or more than 5 % to processes outside the measurement: a
+ * rule about the machine, not about the outcome. A round is left out for all arms.
  */
-export function quietBlocks(result: WorkloadResult): { blocks: readonly Block[]; dropped: number } {
-  const rounds = result.blocks.length / Math.max(result.arms.length, 1);
+export function quietBlocks(result: Pick<WorkloadResult, 'blocks'>): Quiet {
   const seen = new Map<string, number>();
   const roundOf = result.blocks.map((block) => {
     const round = seen.get(block.arm) ?? 0;
     seen.set(block.arm, round + 1);
     return round;
   });
-  const disturbed = new Set(roundOf.filter((_, index) => result.blocks[index]!.steal > STEAL_LIMIT));
-  if (disturbed.size >= rounds) return { blocks: result.blocks, dropped: 0 };
-  return { blocks: result.blocks.filter((_, index) => !disturbed.has(roundOf[index]!)), dropped: disturbed.size };
+  const rounds = new Set(roundOf).size;
+  const isLoud = ({ steal, foreign }: Block) => steal > STEAL_LIMIT || foreign > FOREIGN_LIMIT;
+  const loud = new Set(roundOf.filter((_, index) => isLoud(result.blocks[index]!)));
+  const blocks = loud.size === rounds ? result.blocks : result.blocks.filter((_, index) => !loud.has(roundOf[index]!));
+  return { blocks, rounds, disturbed: loud.size };
 }
 
 /** Whether these blocks of one arm missed their rate: half of them or more answered less than 99 % of what was offered. */

@@ -39,46 +39,46 @@ export function ratios(results: readonly WorkloadResult[]): string {
       const direct = blocksOf(blocks, 'direct');
       const ours = blocksOf(blocks, 'lateen');
       const peers = result.arms.map(({ name }) => name).filter((name) => name !== 'direct' && name !== 'lateen');
-      return ours.length === 0 ? [] : peers.map((peer) => ratioRow(result, peer, direct, ours, blocksOf(blocks, peer)));
+      return ours.length === 0 ? [] : peers.flatMap((peer) => ratioRows(result, peer, direct, ours, blocksOf(blocks, peer)));
     });
   const columns = ['workload', 'Lateen against', 'requests/s', 'added P50', 'added P90', 'added P99'];
   return [...head(...columns, 'CPU per request', 'of it the waypoint', 'private memory'), ...rows].join('\n');
 }
 
-function ratioRow(
+function ratioRows(
   result: WorkloadResult,
   peer: string,
   direct: readonly Block[],
   ours: readonly Block[],
   theirs: readonly Block[],
-): string {
-  const { kind } = result;
+): readonly string[] {
+  const isClosed = result.kind === 'peak' || result.kind === 'grpc';
   const of = (pick: Pick) => ratioText(pairedRatio(ours.map(pick), theirs.map(pick)));
   const plus = (pick: Pick) => ratioText(pairedRatio(addedTo(direct, ours, pick), addedTo(direct, theirs, pick)));
-  const saturated = [ours, theirs].map(isSaturated);
-  const added = saturated.some(Boolean)
-    ? QUANTILES.map(() => (saturated[0] ? 'Lateen saturated' : 'peer saturated'))
-    : QUANTILES.map((pick) => (kind === 'peak' || kind === 'grpc' ? '–' : plus(pick)));
-  const rps = kind === 'peak' || kind === 'grpc' ? of((block) => block.rps) : '–';
-  return row(
-    result.name,
-    peer,
-    rps,
-    ...added,
-    of((block) => block.cpuPerRequest),
-    of(waypointCpu),
-    of((block) => block.privateKib),
-  );
+  const added = (picks: readonly Pick[]) => {
+    if (isSaturated(ours)) return picks.map(() => 'Lateen saturated');
+    if (isSaturated(theirs)) return picks.map(() => 'peer saturated');
+    return picks.map((pick) => (isClosed ? '–' : plus(pick)));
+  };
+  const rps = isClosed ? of((block) => block.rps) : '–';
+  const costs = [of((block) => block.cpuPerRequest), of(waypointCpu), of((block) => block.privateKib)];
+  if (result.kind !== 'sse') return [row(result.name, peer, rps, ...added(QUANTILES), ...costs)];
+  return [
+    row(`first of ${result.name}`, peer, rps, ...added(QUANTILES), ...costs),
+    row('later events of these', peer, rps, ...added(delays('delay')), '–', '–', '–'),
+  ];
 }
 
-const title = (result: WorkloadResult) => {
-  const { dropped } = quietBlocks(result);
-  const { blocks, seconds } = result.circumstances;
+const title = (result: WorkloadResult, prefix = '') => {
+  const { rounds, disturbed } = quietBlocks(result);
+  const rule = 'others had more than 5 % of the machine, or the hypervisor took more than 1 %';
   const left =
-    dropped === 0
+    disturbed === 0
       ? ''
-      : `, of which ${dropped} ${dropped === 1 ? 'is' : 'are'} left out because the hypervisor took more than 1 % of the machine`;
-  return [`### ${result.name}`, '', `${blocks} blocks of ${seconds} s${left}.`, ''];
+      : disturbed === rounds
+        ? ` Not to be quoted: in each round ${rule}.`
+        : ` ${disturbed} of ${rounds} rounds are left out: ${rule}.`;
+  return [`### ${prefix}${result.name}`, '', `Blocks of ${result.circumstances.seconds} s, ${rounds} for each arm.${left}`, ''];
 };
 
 /** Requests, chains or calls: rate, latency, processor time by role, memory. */
@@ -234,7 +234,7 @@ function routesTable(result: WorkloadResult): string {
     ];
   });
   return [
-    ...title(result).map((line) => (line.startsWith('### ') ? `### routes: ${result.name}` : line)),
+    ...title(result, 'routes: '),
     'Memory is that of the waypoint’s process alone. PSS divides pages that several processes of a run share; private memory does not know them.',
     '',
     ...head(
