@@ -4,8 +4,8 @@ import { NETWORK_LABEL } from './names.ts';
 
 export const STATUS_PORT = 15_021;
 const METRICS_PORT = 15_020;
-/** Long enough for streams to end by themselves. */
-const GRACE_SECONDS = 60;
+/** A stream of a minute that begins as its replica is told to go still ends by itself. */
+const GRACE_SECONDS = 90;
 /** The token's life; kubelet renews it at 80 %. */
 const TOKEN_SECONDS = 43_200;
 
