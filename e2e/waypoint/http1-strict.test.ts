@@ -1,5 +1,6 @@
 /** What a waypoint refuses: messages that two programs could read differently, and those that are too large. The endpoint never sees any of them. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { until } from '../ztunnel/lab.ts';
 import { WaypointLab } from './lab.ts';
 import { answering, connect, RawServer, type Wire } from './wire.ts';
 
@@ -103,6 +104,8 @@ for (const [what, bytes, status = 400] of CASES)
 test('a refusal is counted with its reason', async () => {
   await refused('GET / HTTP/1.1\nHost: x\n\n');
   expect(lab.metric('lateen_refused_total', { reason: 'bad-http' })).toBeGreaterThan(0);
+  expect(lab.metric('istio_requests_total', { response_code: '400', response_flags: 'DPE' })).toBeGreaterThan(0);
+  await until('a line in the log', () => /"- - HTTP\/1\.1" 400 DPE codec_error - "-" 0 0 0 /.test(lab.log));
 });
 
 test('a slow head within the limits is waited for', async () => {

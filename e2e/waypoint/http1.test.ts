@@ -259,6 +259,28 @@ test('an answer before the end of the upload reaches the client, and the connect
   expect(answer).toMatchObject({ status: 413, body: 'much', headers: { connection: 'close' } });
 });
 
+test('an endpoint that answers early and closes at once is heard, however much is still being sent to it', async () => {
+  for (let round = 0; round < 10; round++) {
+    const wire = await client();
+    wire.send(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 50000000\r\n\r\n`);
+    const peer = await server.next();
+    await peer.through('\r\n\r\n');
+    const chunk = new Uint8Array(1024 * 1024);
+    let isSending = true;
+    void (async () => {
+      while (isSending && !wire.isClosed) {
+        if (wire.queued === 0) wire.send(chunk);
+        await Bun.sleep(1);
+      }
+    })();
+    await Bun.sleep(10);
+    peer.send('HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 4\r\n\r\nmuch');
+    peer.close();
+    expect((await wire.message()).status).toBe(413);
+    isSending = false;
+  }
+});
+
 test('an answer before the end of a short upload keeps the connection', async () => {
   const wire = await client();
   wire.send(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 10\r\n\r\nfirst`);

@@ -8,6 +8,7 @@ import type { Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
 import { Detection } from './detection.ts';
 import { Exchange } from './exchange.ts';
+import { ExchangeRecord } from './exchange-record.ts';
 import { Http1Session } from './http1-session.ts';
 import { Http2Session } from './http2-session.ts';
 import { LIMITS } from './limits.ts';
@@ -120,6 +121,19 @@ export class ClientStreams implements TcpHost {
   }
 }
 
+/** In place of a head that could not be read. */
+const UNREADABLE: RequestHead = {
+  method: '-',
+  path: '-',
+  authority: '',
+  scheme: 'http',
+  headers: [],
+  version: 'HTTP/1.1',
+  contentLength: 0,
+  upgrade: '',
+  acceptsTrailers: false,
+};
+
 /** What one client's requests are routed by. */
 class ClientRequests implements SessionHost {
   readonly http1Limits = HTTP1_LIMITS;
@@ -159,7 +173,15 @@ class ClientRequests implements SessionHost {
   }
 
   refused(status: number, reason: string): void {
-    this.#streams.options.refused('bad-http', this.#client.address, status === 0 ? reason : `answered with ${status}: ${reason}`);
+    const { context, options } = this.#streams;
+    options.refused('bad-http', this.#client.address, status === 0 ? reason : `answered with ${status}: ${reason}`);
+    if (status === 0) return;
+    // An answer like any other to whoever counts answers.
+    const record = new ExchangeRecord(UNREADABLE, this.#client, performance.now());
+    record.status = status;
+    record.details = 'codec_error';
+    record.flag('DPE');
+    record.publish(context, 0);
   }
 
   sessionEnded(session: Session): void {

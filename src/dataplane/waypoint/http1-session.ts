@@ -282,6 +282,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
       const taken = this.#parser.push(at === 0 ? bytes : bytes.subarray(at));
       at += taken;
       this.#channel.consumed(taken - this.#bodyOctets);
+      if (this.#isOver) break;
       if (!this.#parser.isIdle && this.#exchange === undefined && this.#isResponseDone)
         this.dueAt = performance.now() + LIMITS.HEAD_TIMEOUT;
       if (!this.#isResponseDone || this.#channel.isBackedUp) break;
