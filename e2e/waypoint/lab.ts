@@ -233,6 +233,9 @@ export class WaypointLab {
     fs.closeSync(this.#fd);
     run('ip', 'netns', 'del', this.namespace);
     fs.rmSync(this.directory, { recursive: true, force: true });
+    // Whatever a test looked at: an exception that reached a socket is one too many.
+    const fault = this.log.split('\n').find((line) => line.includes('ended by a bug'));
+    if (fault !== undefined) throw new Error(fault);
   }
 
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
