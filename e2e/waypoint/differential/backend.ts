@@ -12,6 +12,9 @@ export type Arrival = { readonly backend: string } & (
 /** Octets of a response by name; `{n}` stands for the number of the arrival at this backend within the case, from 1. */
 export type Scripts = Readonly<Record<string, { readonly send: string; readonly thenClose?: boolean; readonly afterMs?: number }>>;
 
+/** The request that shows whether a connection can be used on. */
+export const PROBE_LINE = 'GET /probe HTTP/1.1';
+
 const plain = (name: string): string =>
   `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Backend: ${name}\r\nContent-Length: ${name.length + 3}\r\n\r\nok ${name}`;
 
@@ -80,6 +83,7 @@ export class Backends {
     const count = (this.#counts.get(name) ?? 0) + 1;
     this.#counts.set(name, count);
     const isAgain = count > 1;
+    if (message.startLine === PROBE_LINE) return { send: 'HTTP/1.1 200 OK\r\nX-Probe: 1\r\nContent-Length: 0\r\n\r\n' };
     const ok = { send: plain(name) };
     if (asked === '') return ok;
     if (asked === 'close') return undefined;
@@ -170,13 +174,13 @@ class BackendConnection implements SocketEvents {
 
   /** A client that waits for leave to send its body gets it; one whose answer does not depend on the body gets that. */
   #continue(): void {
-    const early = /\r\nx-do: (early[^\r]+)\r\n[^]*\r\n\r\n/.exec(this.#bytes)?.[1];
+    const early = /\r\nx-do: (early[^\r]+)\r\n[\s\S]*\r\n\r\n/.exec(this.#bytes)?.[1];
     if (early !== undefined && !this.#hasContinued) {
       this.#hasContinued = true;
       this.#socket.end(Buffer.from(this.#backends.scripts[early]?.send ?? '', 'latin1'));
       return;
     }
-    if (this.#hasContinued || !/\r\nexpect: *100-continue\r\n[^]*\r\n\r\n/i.test(this.#bytes)) return;
+    if (this.#hasContinued || !/\r\nexpect: *100-continue\r\n[\s\S]*\r\n\r\n/i.test(this.#bytes)) return;
     this.#hasContinued = true;
     this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n');
   }

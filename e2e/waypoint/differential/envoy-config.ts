@@ -1,7 +1,8 @@
 /**
  * A route plan as Envoy configuration, with an HTTP connection manager shaped as Istio shapes a waypoint's (istio `buildHTTPConnectionManager`,
  * `buildWaypointInboundHTTPFilters`, `pkg/bootstrap/config.go`): path normalization BASE, no remote address, WebSocket upgrades, filters fault, CORS and
- * router. One thing differs: `accept_http_10`, off in Istio, is on, since our waypoint serves HTTP/1.0.
+ * router. Two things differ: `accept_http_10`, off in Istio, is on, since our waypoint serves HTTP/1.0; and connections that have been given up end after
+ * 50 ms instead of a second, so that hundreds of them do not take minutes.
  */
 import type {
   Cors,
@@ -235,6 +236,7 @@ const connectionManager = (options: EnvoyOptions): Json => ({
   server_name: 'istio-envoy',
   server_header_transformation: 'OVERWRITE',
   stream_idle_timeout: '0s',
+  delayed_close_timeout: '0.05s',
   upgrade_configs: [{ upgrade_type: 'websocket' }],
   http_protocol_options: { accept_http_10: true },
   http2_protocol_options: {},

@@ -32,10 +32,14 @@ const shown = (body: string): string =>
 const shownValue = (value: string): string => (value.length <= 200 ? value : `${value.length} octets ${Bun.hash(value).toString(16)}`);
 
 /** Several fields of one name are one list (RFC 9110 section 5.3), white space around its elements means nothing; `te` goes without saying. */
-const valueOf = (name: string, values: readonly string[]): string => {
+const listOf = (name: string, values: readonly string[]): string => {
   if (name === 'set-cookie') return values.join(' | ');
   const elements = values.flatMap((value) => value.split(',')).map((element) => element.trim());
-  if (name === 'connection') return elements.map((element) => element.toLowerCase()).filter((element) => element !== 'te').join(',');
+  if (name === 'connection')
+    return elements
+      .map((element) => element.toLowerCase())
+      .filter((element) => element !== 'te')
+      .join(',');
   return elements.join(',');
 };
 
@@ -44,16 +48,23 @@ function fieldLines(prefix: string, fields: Message['headers'], isIgnored: (name
   for (const [name, value] of fields) if (!isIgnored(name)) byName.set(name, [...(byName.get(name) ?? []), value]);
   return [...byName]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, values]) => [name, valueOf(name, values)] as const)
+    .map(([name, values]) => [name, listOf(name, values)] as const)
     .filter(([name, value]) => name !== 'connection' || value !== '')
     .map(([name, value]) => `${prefix} ${name}: ${shownValue(value)}`);
 }
 
 /** One response. What a proxy says by itself when something went wrong is its own choice of words. */
-export function responseLines(place: string, status: number, headers: Message['headers'], body: string, trailers: Message['headers']): string[] {
-  const isOwn = status >= 400 && !headers.some(([name]) => name === 'x-backend');
+export function responseLines(
+  place: string,
+  status: number,
+  headers: Message['headers'],
+  body: string,
+  trailers: Message['headers'],
+): string[] {
+  const isOwn = !headers.some(([name]) => name === 'x-backend') && (status >= 400 || headers.some(([name]) => name === 'grpc-status'));
   if (isOwn && REFUSALS.has(status)) return [`${place} status ${status}`];
-  const isIgnored = (name: string): boolean => IGNORED_OF_RESPONSES.has(name) || (isOwn && name === 'content-type');
+  const isIgnored = (name: string): boolean =>
+    IGNORED_OF_RESPONSES.has(name) || (isOwn && (name === 'content-type' || name === 'grpc-message'));
   return [
     `${place} status ${status}`,
     ...fieldLines(`${place} field`, headers, isIgnored),
@@ -64,7 +75,9 @@ export function responseLines(place: string, status: number, headers: Message['h
 
 /** The responses in order; interim ones count, too. */
 export function conversationLines(messages: readonly Message[], malformed: string | undefined, rest: string): string[] {
-  const lines = messages.flatMap((message, at) => {
+  // Whether a 100 comes depends on whether the body was there first.
+  const counted = messages.filter(({ startLine }) => !startLine.startsWith('100', 9));
+  const lines = counted.flatMap((message, at) => {
     const place = `response ${at + 1}`;
     const status = Number(message.startLine.slice(9, 12));
     return [
@@ -72,7 +85,7 @@ export function conversationLines(messages: readonly Message[], malformed: strin
       ...(message.isPartial ? [`${place} is cut short`] : []),
     ];
   });
-  if (malformed !== undefined) lines.push(`response ${messages.length + 1} is malformed: ${JSON.stringify(malformed)}`);
+  if (malformed !== undefined) lines.push(`response ${counted.length + 1} is malformed: ${JSON.stringify(malformed)}`);
   else if (rest !== '') lines.push(`then ${shown(rest)}`);
   return lines;
 }
@@ -81,9 +94,14 @@ export function conversationLines(messages: readonly Message[], malformed: strin
  * What became of the streams of an HTTP/2 connection. A stream that is refused may be reset, answered with 400 or end with its whole connection (RFC 9113
  * sections 5.4 and 8.1.1): these count as one, and then it does not matter whether the connection goes on.
  */
-export function streamLines(streams: readonly (readonly [id: number, view: StreamView])[], isGivenUp: boolean, isProbed: boolean): string[] {
-  const lines = streams.flatMap(([id, { lists, body, isEnded, isReset }]) => {
+export function streamLines(
+  streams: readonly (readonly [id: number, view: StreamView])[],
+  isGivenUp: boolean,
+  isProbed: boolean,
+): string[] {
+  const lines = streams.flatMap(([id, { lists: all, body, isEnded, isReset }]) => {
     const place = `stream ${id}`;
+    const lists = all.filter((list) => !list.some(([name, value]) => name === ':status' && value === '100'));
     const isTrailers = lists.length > 1 && !lists.at(-1)!.some(([name]) => name === ':status');
     const shownLists = (isTrailers ? lists.slice(0, -1) : lists).flatMap((list, at) => {
       const status = Number(list.find(([name]) => name === ':status')?.[1]);
@@ -118,7 +136,7 @@ export function arrivalLines(arrivals: readonly Arrival[]): string[] {
 }
 
 /** Lines of each that the other has not. */
-export function difference(ours: readonly string[], envoy: readonly string[]): { readonly ours: string[]; readonly envoy: string[] } {
+function difference(ours: readonly string[], envoy: readonly string[]): { readonly ours: string[]; readonly envoy: string[] } {
   const without = (lines: readonly string[], others: readonly string[]): string[] => {
     const left = [...others];
     return lines.filter((line) => {
@@ -129,4 +147,28 @@ export function difference(ours: readonly string[], envoy: readonly string[]): {
     });
   };
   return { ours: without(ours, envoy), envoy: without(envoy, ours) };
+}
+
+const STATUS = /^(?:response|stream) \d+ status (\d+)$/;
+
+/** The first answer in words. */
+function answerOf(lines: readonly string[]): string {
+  for (const line of lines) {
+    const status = STATUS.exec(line)?.[1];
+    if (status !== undefined) return `answers with ${status}`;
+    if (line === 'refused') return 'refuses';
+    if (line.includes(' is malformed')) return 'answers with something malformed';
+  }
+  return 'does not answer';
+}
+
+/** What differs, as the table of expected differences words it: the answers when these differ already, else every line. Undefined: nothing does. */
+export function contrast(
+  ours: readonly string[],
+  envoy: readonly string[],
+): { readonly ours: string[]; readonly envoy: string[] } | undefined {
+  const lines = difference(ours, envoy);
+  if (lines.ours.length + lines.envoy.length === 0) return undefined;
+  const [first, second] = [answerOf(ours), answerOf(envoy)];
+  return first === second ? lines : { ours: [first], envoy: [second] };
 }

@@ -1,22 +1,23 @@
 /** Both proxies in one network namespace, with backends of their own, and conversations held with both at once. */
 import { keyOf, type LabService, WaypointLab } from '../lab.ts';
-import { Backends, type Scripts } from './backend.ts';
+import { Backends, PROBE_LINE, type Scripts } from './backend.ts';
 import type { Case } from './case.ts';
 import { RawClient } from './client.ts';
+import type { Http2Case } from './corpus/http2.ts';
 import { EnvoyProcess } from './envoy.ts';
 import { envoyConfig } from './envoy-config.ts';
-import type { Http2Case } from './corpus/http2.ts';
 import { headers, PREFACE, readFrames } from './http2-frames.ts';
 import { arrivalLines, conversationLines, streamLines } from './outcome.ts';
 import { BACKEND_PORT, BACKENDS, type BackendName, PLAN, SERVICE_PORT } from './scenario.ts';
 
 const ENVOY_PORT = 19_080;
-const PROBE = 'GET /probe HTTP/1.1\r\nHost: probe.test\r\n\r\n';
-const PROBE_LINE = 'GET /probe HTTP/1.1';
+const PROBE = `${PROBE_LINE}\r\nHost: probe.test\r\n\r\n`;
 
 /** How long an answer is waited for, milliseconds: at all; when the other proxy has answered; when none is expected. */
 const PATIENCE = 8000;
 const PATIENCE_BEHIND = 2000;
+/** Behind a request that was answered. */
+const PATIENCE_FOR_PROBE = 4000;
 const PATIENCE_FOR_NONE = 300;
 /** A server may ignore a stream it has closed: there is not always an answer. */
 const PATIENCE_FOR_H2 = 3000;
@@ -98,15 +99,14 @@ export class Rig {
     const closed = clients.map((client) => client.isClosed);
     if (one.probes) {
       for (const client of clients) if (!client.isClosed) client.send(Buffer.from(PROBE));
-      const isProbed = (client: RawClient): boolean => finals(client) > before[clients.indexOf(client)]!;
-      await together(clients, isProbed, before.includes(0) ? PATIENCE_FOR_NONE : PATIENCE);
+      await together(clients, (client) => isProbed(client, one.methods), before.includes(0) ? PATIENCE_FOR_NONE : PATIENCE_FOR_PROBE);
     }
     for (const client of clients) if (!one.probes && !client.isClosed) client.close();
     const outcomes = await Promise.all(
       this.#sides.map(async ({ backends }, at) => {
         const client = clients[at]!;
         const { messages, malformed, rest } = client.responses(one.methods);
-        const probed = one.probes && finals(client) > before[at]! && messages.at(-1)!.headers.some(([, value]) => value === 'app');
+        const probed = one.probes && isProbed(client, one.methods);
         const connection = !one.probes
           ? []
           : probed
@@ -146,7 +146,14 @@ export class Rig {
         client.close();
         await settled(backends, 0);
         const arrivals = isProbed ? withoutProbe(backends.arrivals) : backends.arrivals;
-        return [...streamLines([...streams].filter(([id]) => id !== PROBE_STREAM), hasGoneAway || client.isClosed, isProbed), ...arrivalLines(arrivals)];
+        return [
+          ...streamLines(
+            [...streams].filter(([id]) => id !== PROBE_STREAM),
+            hasGoneAway || client.isClosed,
+            isProbed,
+          ),
+          ...arrivalLines(arrivals),
+        ];
       }),
     );
     return [outcomes[0]!, outcomes[1]!];
@@ -166,6 +173,15 @@ const PROBE_FRAMES = headers(
 );
 
 const isFinal = (startLine: string): boolean => startLine[9] !== '1' || startLine.startsWith('101', 9);
+
+function isProbed(client: RawClient, methods: readonly string[]): boolean {
+  return (
+    client
+      .responses(methods)
+      .messages.at(-1)
+      ?.headers.some(([name]) => name === 'x-probe') ?? false
+  );
+}
 
 function finalCount(client: RawClient, methods: readonly string[]): number {
   const { messages, malformed } = client.responses(methods);

@@ -30,7 +30,7 @@ const framing: readonly (readonly [name: string, octets: string])[] = [
   ['length with a no-break space', `${post('Content-Length: \xa05')}hello`],
   ['length over 64 bits', `${post('Content-Length: 18446744073709551621')}hello`],
   ['length over 53 bits', `${post('Content-Length: 9007199254740993')}hello`],
-  ['length of an underscore name', `${post('Content_Length: 5', 'Content-Length: 0')}${EVIL}`],
+  ['length of an underscore name and a request behind', `${post('Content_Length: 5', 'Content-Length: 0')}${EVIL}`],
   ['length in front of a space', `${post('Content-Length : 5')}hello`],
   ['Transfer-Encoding with a space in front of the colon', `${post('Transfer-Encoding : chunked')}${CHUNKS}`],
   ['Transfer-Encoding with a space in front of the name', `${post(' Transfer-Encoding: chunked')}${CHUNKS}`],
@@ -270,9 +270,11 @@ const hops: readonly (readonly [name: string, lines: readonly string[]])[] = [
 ];
 
 export const HOSTILE: readonly Case[] = [
-  ...framing.map(([name, octets]) => raw(`framing: ${name}`, octets)),
+  ...framing.map(([name, octets]) => raw(`framing: ${name}`, octets, name.includes('a request behind') ? { responses: 2 } : {})),
   ...chunks.map(([name, body]) => raw(`chunks: ${name}`, post('Transfer-Encoding: chunked') + body)),
   ...heads.map(([name, octets]) => raw(`head: ${name}`, octets)),
   ...lines.map(([name, octets]) => raw(`hostile line: ${name}`, octets)),
-  ...hops.map(([name, added]) => raw(`hop: ${name}`, `${get('/seg', ...added)}${added.some((line) => line.startsWith('Content-Length: 5')) ? 'hello' : ''}`)),
+  ...hops.map(([name, added]) =>
+    raw(`hop: ${name}`, `${get('/seg', ...added)}${added.some((line) => line.startsWith('Content-Length: 5')) ? 'hello' : ''}`),
+  ),
 ];

@@ -40,14 +40,39 @@ const valid: readonly Http2Case[] = [
   post('POST with te and trailers', [['te', 'trailers']], 'hello', [['x-sum', '1']]),
   post('POST that expects leave', [['expect', '100-continue']], 'hello'),
   get('te: trailers', fields({}, [['te', 'trailers']])),
-  get('cookies in pieces', fields({}, [['cookie', 'a=1'], ['cookie', 'b=2'], ['cookie', 'c=3; d=4']])),
-  get('a cookie in pieces that a route wants', fields({ ':path': '/header' }, [['cookie', 'a=1'], ['cookie', 'user=jason']])),
-  get('fields twice', fields({}, [['x-a', '1'], ['x-a', '2']])),
+  get(
+    'cookies in pieces',
+    fields({}, [
+      ['cookie', 'a=1'],
+      ['cookie', 'b=2'],
+      ['cookie', 'c=3; d=4'],
+    ]),
+  ),
+  get(
+    'a cookie in pieces that a route wants',
+    fields({ ':path': '/header' }, [
+      ['cookie', 'a=1'],
+      ['cookie', 'user=jason'],
+    ]),
+  ),
+  get(
+    'fields twice',
+    fields({}, [
+      ['x-a', '1'],
+      ['x-a', '2'],
+    ]),
+  ),
   get('an empty value', fields({}, [['x-a', '']])),
   get('a value with white space within', fields({}, [['x-a', 'a \t b']])),
   get('obs-text in a value', fields({}, [['x-a', 'caf\xe9']])),
   get('a long value', fields({}, [['x-a', 'a'.repeat(20_000)]])),
-  get('90 fields', fields({}, Array.from({ length: 90 }, (_, at) => [`x-f${at}`, 'v'] as const))),
+  get(
+    '90 fields',
+    fields(
+      {},
+      Array.from({ length: 90 }, (_, at) => [`x-f${at}`, 'v'] as const),
+    ),
+  ),
   get('host in place of :authority', fields({ ':authority': undefined }, [['host', 'app.test']])),
   get('host equal to :authority', fields({}, [['host', 'app.test']])),
   get('authority with port', fields({ ':authority': 'app.test:8080' })),
@@ -57,7 +82,13 @@ const valid: readonly Http2Case[] = [
   get('a redirect', fields({ ':path': '/redirect/host/a' })),
   get('a direct response', fields({ ':path': '/respond/text' })),
   get('a rewrite', fields({ ':path': '/rewrite/prefix/a?b' })),
-  get('edited fields', fields({ ':path': '/edit' }, [['x-remove', '1'], ['x-add', 'client']])),
+  get(
+    'edited fields',
+    fields({ ':path': '/edit' }, [
+      ['x-remove', '1'],
+      ['x-add', 'client'],
+    ]),
+  ),
   get('no route', fields({ ':path': '/nowhere' }, [['x-nowhere', '1']])),
   get('a fault', fields({ ':path': '/fault/http' })),
   get('retries', fields({ ':path': '/retry/5xx' }, [['x-do', 'status-503-once']])),
@@ -67,9 +98,27 @@ const valid: readonly Http2Case[] = [
   get('a response until the end', fields({}, [['x-do', 'until-close']])),
   get('a response that breaks off', fields({}, [['x-do', 'bad: cut in the body']])),
   get('a response with two lengths', fields({}, [['x-do', 'bad: two lengths']])),
-  get('a gRPC call that finds no endpoint', fields({ ':method': 'POST', ':path': '/gone' }, [['content-type', 'application/grpc'], ['te', 'trailers']])),
-  get('a gRPC call with a fault', fields({ ':method': 'POST', ':path': '/fault/grpc' }, [['content-type', 'application/grpc'], ['te', 'trailers']])),
-  get('a gRPC call without a route', fields({ ':method': 'POST', ':path': '/nowhere' }, [['content-type', 'application/grpc'], ['x-nowhere', '1']])),
+  get(
+    'a gRPC call that finds no endpoint',
+    fields({ ':method': 'POST', ':path': '/gone' }, [
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+    ]),
+  ),
+  get(
+    'a gRPC call with a fault',
+    fields({ ':method': 'POST', ':path': '/fault/grpc' }, [
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+    ]),
+  ),
+  get(
+    'a gRPC call without a route',
+    fields({ ':method': 'POST', ':path': '/nowhere' }, [
+      ['content-type', 'application/grpc'],
+      ['x-nowhere', '1'],
+    ]),
+  ),
   get('dot segments', fields({ ':path': '/a/../seg/%2e%2e/exact' })),
   get('an encoded NUL', fields({ ':path': '/seg/%00' })),
   get('a backslash', fields({ ':path': '/a\\..\\seg' })),
@@ -111,14 +160,23 @@ const pseudo: readonly Http2Case[] = [
   get('authority with a bracket', fields({ ':authority': '[::1' })),
   get('authority with angle brackets', fields({ ':authority': '<evil>' })),
   get('host that differs from :authority', fields({}, [['host', 'evil.test']])),
-  get('host twice', fields({ ':authority': undefined }, [['host', 'app.test'], ['host', 'evil.test']])),
+  get(
+    'host twice',
+    fields({ ':authority': undefined }, [
+      ['host', 'app.test'],
+      ['host', 'evil.test'],
+    ]),
+  ),
   get('host with a path', fields({ ':authority': undefined }, [['host', 'app.test/evil']])),
   get('host with user information', fields({ ':authority': undefined }, [['host', 'user@app.test']])),
   get('neither host nor :authority', fields({ ':authority': undefined })),
   get('an unknown pseudo-header', [...fields(), [':evil', '1']]),
   get(':status in a request', [...fields(), [':status', '200']]),
   get(':protocol without CONNECT', [...fields(), [':protocol', 'websocket']]),
-  get('CONNECT', [[':method', 'CONNECT'], [':authority', 'evil.test:443']]),
+  get('CONNECT', [
+    [':method', 'CONNECT'],
+    [':authority', 'evil.test:443'],
+  ]),
   get('CONNECT with a path', fields({ ':method': 'CONNECT' })),
   get('CONNECT without an authority', [[':method', 'CONNECT']]),
   get('CONNECT for websocket', [...fields({ ':method': 'CONNECT' }), [':protocol', 'websocket']]),
@@ -173,9 +231,30 @@ const bodies: readonly Http2Case[] = [
   post('more data than its length', [['content-length', '3']], 'hello'),
   post('less data than its length', [['content-length', '9']], 'hello'),
   post('data with length 0', [['content-length', '0']], 'GET /evil HTTP/1.1\r\nHost: evil\r\n\r\n'),
-  post('two lengths', [['content-length', '5'], ['content-length', '6']], 'hello'),
-  post('two equal lengths', [['content-length', '5'], ['content-length', '5']], 'hello'),
-  post('a length with transfer-encoding', [['content-length', '5'], ['transfer-encoding', 'chunked']], 'hello'),
+  post(
+    'two lengths',
+    [
+      ['content-length', '5'],
+      ['content-length', '6'],
+    ],
+    'hello',
+  ),
+  post(
+    'two equal lengths',
+    [
+      ['content-length', '5'],
+      ['content-length', '5'],
+    ],
+    'hello',
+  ),
+  post(
+    'a length with transfer-encoding',
+    [
+      ['content-length', '5'],
+      ['transfer-encoding', 'chunked'],
+    ],
+    'hello',
+  ),
   post('a length with a space', [['content-length', '5 ']], 'hello'),
   post('a length over 64 bits', [['content-length', '18446744073709551621']], 'hello'),
   post('a chunked body as data', [], '5\r\nhello\r\n0\r\n\r\n'),
@@ -187,7 +266,10 @@ const bodies: readonly Http2Case[] = [
   post('trailers with host', [], 'hello', [['host', 'evil.test']]),
   post('trailers with a name in upper case', [], 'hello', [['X-A', '1']]),
   post('trailers with CR LF', [], 'hello', [['x-a', '1\r\n\r\nGET /evil HTTP/1.1\r\nHost: evil\r\n\r\n']]),
-  frames('trailers that do not end the stream', headers(1, fields({ ':method': 'POST' }), false) + data(1, 'hello', false) + headers(1, [['x-a', '1']], false)),
+  frames(
+    'trailers that do not end the stream',
+    headers(1, fields({ ':method': 'POST' }), false) + data(1, 'hello', false) + headers(1, [['x-a', '1']], false),
+  ),
   frames('data behind the end', headers(1, fields(), true) + data(1, 'hello', true)),
   frames('fields behind the end', headers(1, fields(), true) + headers(1, [['x-a', '1']], true)),
 ];
@@ -198,7 +280,10 @@ const flow: readonly Http2Case[] = [
   frames('fields on stream 0', headers(0, fields(), true)),
   frames('data on a stream that is not there', data(1, 'hello', true)),
   frames('a stream below one before', headers(3, fields(), true) + headers(1, fields(), true)),
-  frames('fields in pieces', frame(FrameType.HEADERS, 0x1, 1, block(fields()).slice(0, 20)) + frame(FrameType.CONTINUATION, 0x4, 1, block(fields()).slice(20))),
+  frames(
+    'fields in pieces',
+    frame(FrameType.HEADERS, 0x1, 1, block(fields()).slice(0, 20)) + frame(FrameType.CONTINUATION, 0x4, 1, block(fields()).slice(20)),
+  ),
   frames('fields that are never done', frame(FrameType.HEADERS, 0x1, 1, block(fields())) + headers(3, fields(), true)),
   frames('padding', frame(FrameType.HEADERS, 0x8 | 0x5, 1, `\x03${block(fields())}\0\0\0`)),
   frames('padding beyond the frame', frame(FrameType.HEADERS, 0x8 | 0x5, 1, `\xff${block(fields())}`)),

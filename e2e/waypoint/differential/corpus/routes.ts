@@ -140,7 +140,11 @@ const acting: readonly (readonly [name: string, octets: string])[] = [
   ['CORS preflight', request('OPTIONS', '/cors', ['Origin: https://exact.test', 'Access-Control-Request-Method: PUT'])],
   [
     'CORS preflight with fields',
-    request('OPTIONS', '/cors', ['Origin: https://a.regex.test', 'Access-Control-Request-Method: GET', 'Access-Control-Request-Headers: x-one']),
+    request('OPTIONS', '/cors', [
+      'Origin: https://a.regex.test',
+      'Access-Control-Request-Method: GET',
+      'Access-Control-Request-Headers: x-one',
+    ]),
   ],
   ['CORS preflight of another origin', request('OPTIONS', '/cors', ['Origin: https://evil.test', 'Access-Control-Request-Method: PUT'])],
   ['CORS preflight without a method', request('OPTIONS', '/cors', ['Origin: https://exact.test'])],
@@ -156,15 +160,18 @@ const acting: readonly (readonly [name: string, octets: string])[] = [
     'CORS forward: preflight of another origin',
     request('OPTIONS', '/cors-forward', ['Origin: https://evil.test', 'Access-Control-Request-Method: PUT']),
   ],
-  ['timeout of a request', get('/timeout/request', 'x-do: slow-900')],
+  ['timeout of a request', get('/timeout/request', 'x-do: slow-4000')],
   ['timeout of a request that is in time', get('/timeout/request')],
-  ['timeout of a try, twice', get('/timeout/try', 'x-do: slow-900')],
-  ['timeout of a try, once', get('/timeout/try', 'x-do: slow-900-once')],
-  ['timeout of a POST', request('POST', '/timeout/request', ['x-do: slow-900'], 'body')],
+  ['timeout of a try, twice', get('/timeout/try', 'x-do: slow-4000')],
+  ['timeout of a try, once', get('/timeout/try', 'x-do: slow-4000-once')],
+  ['timeout of a POST', request('POST', '/timeout/request', ['x-do: slow-4000'], 'body')],
   ['retry 5xx', get('/retry/5xx', 'x-do: status-503-once')],
   ['retry 5xx until the end', get('/retry/5xx', 'x-do: status-500')],
   ['retry 5xx of a POST', request('POST', '/retry/5xx', ['x-do: status-503-once'], 'body again')],
-  ['retry 5xx of a chunked POST', request('POST', '/retry/5xx', ['x-do: status-503-once', 'Transfer-Encoding: chunked']).concat('4\r\nbody\r\n0\r\n\r\n')],
+  [
+    'retry 5xx of a chunked POST',
+    request('POST', '/retry/5xx', ['x-do: status-503-once', 'Transfer-Encoding: chunked']).concat('4\r\nbody\r\n0\r\n\r\n'),
+  ],
   ['retry 5xx after a reset', get('/retry/5xx', 'x-do: close-once')],
   ['retry 5xx, answered 404', get('/retry/5xx', 'x-do: status-404')],
   ['retry gateway errors', get('/retry/gateway', 'x-do: status-502-once')],
@@ -190,6 +197,7 @@ const acting: readonly (readonly [name: string, octets: string])[] = [
 export const ROUTES: readonly Case[] = [
   ...matching.map(([name, octets]) => raw(`match: ${name}`, octets)),
   ...acting.map(([name, octets]) => raw(`action: ${name}`, octets)),
-  raw('action: mirror', get('/mirror/x?y'), { arrivals: 2 }),
-  raw('action: mirror of a POST', request('POST', '/mirror', ['x-a: b'], 'to both'), { arrivals: 2 }),
+  // The probe arrives, too.
+  raw('action: mirror', get('/mirror/x?y'), { arrivals: 3 }),
+  raw('action: mirror of a POST', request('POST', '/mirror', ['x-a: b'], 'to both'), { arrivals: 3 }),
 ];

@@ -6,22 +6,41 @@ const closing = (head: readonly string[], body = ''): { send: string; thenClose:
 const OK = ['HTTP/1.1 200 OK', 'X-Backend: app'];
 
 export const SCRIPTS: Scripts = {
-  fields: answer([...OK, 'X-Secret: 1', 'X-Version: backend', 'X-Hidden: 1', 'X-Backend-Version: own', 'Set-Cookie: a=1', 'Set-Cookie: b=2', 'Content-Length: 0']),
-  cors: answer([...OK, 'Access-Control-Allow-Origin: *', 'Access-Control-Allow-Credentials: false', 'Access-Control-Expose-Headers: x-own', 'Vary: Accept', 'Content-Length: 0']),
+  fields: answer([
+    ...OK,
+    'X-Secret: 1',
+    'X-Version: backend',
+    'X-Hidden: 1',
+    'X-Backend-Version: own',
+    'Set-Cookie: a=1',
+    'Set-Cookie: b=2',
+    'Content-Length: 0',
+  ]),
+  cors: answer([
+    ...OK,
+    'Access-Control-Allow-Origin: *',
+    'Access-Control-Allow-Credentials: false',
+    'Access-Control-Expose-Headers: x-own',
+    'Vary: Accept',
+    'Content-Length: 0',
+  ]),
   'grpc-unavailable': answer([...OK, 'Content-Type: application/grpc', 'Grpc-Status: 14', 'Content-Length: 0']),
 
   chunked: answer([...OK, 'Transfer-Encoding: chunked'], '5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n'),
   trailers: answer([...OK, 'Transfer-Encoding: chunked', 'Trailer: x-sum'], '5\r\nhello\r\n0\r\nX-Sum: 12\r\n\r\n'),
   extensions: answer([...OK, 'Transfer-Encoding: chunked'], '5;a=b;c="d"\r\nhello\r\n0;end\r\n\r\n'),
   'until-close': closing(OK, 'until the end'),
-  'http10': closing(['HTTP/1.0 200 OK', 'X-Backend: app'], 'old'),
+  http10: closing(['HTTP/1.0 200 OK', 'X-Backend: app'], 'old'),
   'http10-kept': answer(['HTTP/1.0 200 OK', 'X-Backend: app', 'Connection: keep-alive', 'Content-Length: 3'], 'old'),
   closing: closing([...OK, 'Connection: close', 'Content-Length: 2'], 'ok'),
   'no-content': answer(['HTTP/1.1 204 No Content', 'X-Backend: app']),
   'no-content-length': answer(['HTTP/1.1 204 No Content', 'X-Backend: app', 'Content-Length: 0']),
   'not-modified': answer(['HTTP/1.1 304 Not Modified', 'X-Backend: app', 'ETag: "a"', 'Content-Length: 5']),
   'reset-content': answer(['HTTP/1.1 205 Reset Content', 'X-Backend: app', 'Content-Length: 0']),
-  early: answer(['HTTP/1.1 103 Early Hints', 'Link: </a.css>; rel=preload', '', 'HTTP/1.1 200 OK', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
+  early: answer(
+    ['HTTP/1.1 103 Early Hints', 'Link: </a.css>; rel=preload', '', 'HTTP/1.1 200 OK', 'X-Backend: app', 'Content-Length: 2'],
+    'ok',
+  ),
   processing: answer(['HTTP/1.1 102 Processing', '', 'HTTP/1.1 200 OK', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
   'continue-unasked': answer(['HTTP/1.1 100 Continue', '', 'HTTP/1.1 200 OK', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
   refused: answer([...OK, 'Content-Length: 2'], 'no'),
@@ -30,10 +49,16 @@ export const SCRIPTS: Scripts = {
   'status-299': answer(['HTTP/1.1 299 Custom', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
   'status-599': answer(['HTTP/1.1 599 Custom', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
   'obs-text': answer([...OK, 'X-Latin: caf\xe9', 'Content-Length: 2'], 'ok'),
-  'hop-by-hop': answer([...OK, 'Connection: x-private, close', 'X-Private: 1', 'Keep-Alive: timeout=5', 'Proxy-Connection: close', 'Content-Length: 2'], 'ok'),
+  'hop-by-hop': answer(
+    [...OK, 'Connection: x-private, close', 'X-Private: 1', 'Keep-Alive: timeout=5', 'Proxy-Connection: close', 'Content-Length: 2'],
+    'ok',
+  ),
   'many-cookies': answer([...OK, 'Set-Cookie: a=1; Path=/', 'Set-Cookie: b=2', 'Set-Cookie: c=3', 'Content-Length: 2'], 'ok'),
   'server-name': answer([...OK, 'Server: backend/1.0', 'Date: Thu, 01 Jan 1970 00:00:00 GMT', 'Via: 1.1 other', 'Content-Length: 2'], 'ok'),
-  'own-envoy-fields': answer([...OK, 'x-envoy-upstream-service-time: 7', 'x-envoy-overloaded: true', 'x-request-id: own', 'Content-Length: 2'], 'ok'),
+  'own-envoy-fields': answer(
+    [...OK, 'x-envoy-upstream-service-time: 7', 'x-envoy-overloaded: true', 'x-request-id: own', 'Content-Length: 2'],
+    'ok',
+  ),
   'upgrade-answered': answer([...OK, 'Connection: upgrade', 'Upgrade: h2c', 'Content-Length: 2'], 'ok'),
   early413: closing(['HTTP/1.1 413 Too Large', 'X-Backend: app', 'Connection: close', 'Content-Length: 3'], 'no!'),
 
@@ -67,11 +92,17 @@ export const SCRIPTS: Scripts = {
   'bad: version 1.2': answer(['HTTP/1.2 200 OK', 'X-Backend: app', 'Content-Length: 2'], 'ok'),
   'bad: no HTTP': closing(['SSH-2.0-OpenSSH_9.6']),
   'bad: HTTP/0.9': { send: '<html>old</html>', thenClose: true },
-  'bad: 101 unasked': answer(['HTTP/1.1 101 Switching Protocols', 'X-Backend: app', 'Connection: upgrade', 'Upgrade: websocket'], 'free words'),
+  'bad: 101 unasked': answer(
+    ['HTTP/1.1 101 Switching Protocols', 'X-Backend: app', 'Connection: upgrade', 'Upgrade: websocket'],
+    'free words',
+  ),
   'bad: cut in the head': { send: 'HTTP/1.1 200 OK\r\nX-Backend: app\r\nContent-Le', thenClose: true },
   'bad: cut in the body': closing([...OK, 'Content-Length: 10'], 'short'),
   'bad: cut in a chunk': closing([...OK, 'Transfer-Encoding: chunked'], '5\r\nhel'),
-  'bad: more than its length': answer([...OK, 'Content-Length: 2'], 'okHTTP/1.1 200 OK\r\nX-Backend: evil\r\nContent-Length: 4\r\n\r\nevil'),
+  'bad: more than its length': answer(
+    [...OK, 'Content-Length: 2'],
+    'okHTTP/1.1 200 OK\r\nX-Backend: evil\r\nContent-Length: 4\r\n\r\nevil',
+  ),
   'bad: body with 204': answer(['HTTP/1.1 204 No Content', 'X-Backend: app', 'Content-Length: 4'], 'body'),
   'bad: chunked with 204': answer(['HTTP/1.1 204 No Content', 'X-Backend: app', 'Transfer-Encoding: chunked'], '2\r\nok\r\n0\r\n\r\n'),
   'bad: body with 304': answer(['HTTP/1.1 304 Not Modified', 'X-Backend: app', 'Content-Length: 4'], 'body'),
@@ -79,5 +110,7 @@ export const SCRIPTS: Scripts = {
   'bad: huge head': answer([...OK, `X-Huge: ${'h'.repeat(90_000)}`, 'Content-Length: 2'], 'ok'),
   'bad: many fields': answer([...OK, ...Array.from({ length: 150 }, (_, at) => `X-F${at}: v`), 'Content-Length: 2'], 'ok'),
   'bad: trailers that frame': answer([...OK, 'Transfer-Encoding: chunked'], '2\r\nok\r\n0\r\nContent-Length: 5\r\n\r\n'),
-  'bad: many interim responses': { send: `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(60)}HTTP/1.1 200 OK\r\nX-Backend: app\r\nContent-Length: 2\r\n\r\nok` },
+  'bad: many interim responses': {
+    send: `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(60)}HTTP/1.1 200 OK\r\nX-Backend: app\r\nContent-Length: 2\r\n\r\nok`,
+  },
 };
