@@ -34,10 +34,10 @@ module.exports = {
     {
       name: 'through-a-door-of-mesh',
       comment:
-        'what only waypoints (http), the control plane (compile) or a local configuration (local) need stands behind doors of its own',
+        'what only waypoints (http), the control plane (compile), a local configuration (local) or a DNS proxy (dns) need stands behind doors of its own',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/mesh/' },
-      to: { path: '^src/mesh/', pathNot: '^src/mesh/((http|compile|local)/)?index[.]ts$' },
+      to: { path: '^src/mesh/', pathNot: '^src/mesh/((http|compile|local|dns)/)?index[.]ts$' },
     },
     {
       name: 'proxies-do-not-compile',

@@ -30,6 +30,7 @@ test('an empty environment gives the defaults of a real ztunnel', () => {
     statsPort: 15_020,
     originalSource: undefined,
     inpodSocket: '/var/run/ztunnel/ztunnel.sock',
+    dns: { addresses: ['127.0.0.1', '::1'], port: 15_053, preferredNamespace: undefined },
   });
   expect(config.xds).toMatchObject({ host: 'localhost', port: 15_012, serverName: 'localhost' });
 });
@@ -89,3 +90,28 @@ test('durations have units', () => {
   expect(parseDuration('86400s')).toBe(86_400_000);
   for (const text of ['', '5', 's', '5 parsecs', '-5s', '5s!']) expect(parseDuration(text)).toBeUndefined();
 });
+
+test('the DNS proxy is switched and placed by the proxy metadata, variables first', () => {
+  const dns = (env: NodeJS.ProcessEnv) => readConfig(env).dns;
+  expect(dns({ ISTIO_META_DNS_CAPTURE: 'false' })).toBeUndefined();
+  expect(dns({ ISTIO_META_DNS_CAPTURE: 'yes' })).toBeUndefined();
+  expect(dns({ ISTIO_META_DNS_CAPTURE: 'True' })).toBeDefined();
+  expect(dns({ PROXY_CONFIG: 'proxyMetadata: { ISTIO_META_DNS_CAPTURE: "false" }' })).toBeUndefined();
+  expect(dns({ PROXY_CONFIG: 'proxyMetadata: { DNS_CAPTURE: "false" }', ISTIO_META_DNS_CAPTURE: 'true' })).toBeDefined();
+  expect(dns({ ISTIO_META_DNS_PROXY_ADDR: '127.0.0.1:5353', PREFERED_SERVICE_NAMESPACE: 'shared' })).toEqual({
+    addresses: ['127.0.0.1'],
+    port: 5353,
+    preferredNamespace: 'shared',
+  });
+  expect(dns({ ISTIO_META_DNS_PROXY_ADDR: '[::1]:53' })).toMatchObject({ addresses: ['::1'], port: 53 });
+  expect(dns({ IPV6_ENABLED: 'false' })).toMatchObject({ addresses: ['127.0.0.1'] });
+});
+
+test.each(['10.0.0.1:53', 'localhost', 'localhost:0', 'localhost:70000', '0.0.0.0:15053', 'example.com:53'])(
+  'the DNS proxy is not put on %s, which is not loopback',
+  (address) => {
+    expect(problemsOf({ ISTIO_META_DNS_PROXY_ADDR: address })).toEqual([
+      `ISTIO_META_DNS_PROXY_ADDR: "${address}" is not a port of loopback: write "localhost:15053", which redirect rules expect`,
+    ]);
+  },
+);

@@ -1,4 +1,5 @@
 /** The node proxy's configuration: the environment variables and files of a real ztunnel, same names and meanings. */
+import { canonicalIp, isLoopback } from '../../mesh/index.ts';
 import { ConfigError, type CoreConfig, readCoreConfig } from '../core/config.ts';
 import { ConfigReader } from '../core/config-reader.ts';
 
@@ -6,6 +7,15 @@ export interface WorkloadInfo {
   readonly name: string;
   readonly namespace: string;
   readonly serviceAccount: string;
+}
+
+/** The DNS proxy of each pod. */
+export interface DnsConfig {
+  /** Canonical addresses of loopback. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Whose services win where several have a name and none is of the client's namespace. */
+  readonly preferredNamespace: string | undefined;
 }
 
 export interface Config extends CoreConfig {
@@ -19,14 +29,17 @@ export interface Config extends CoreConfig {
   readonly originalSource: boolean | undefined;
   readonly localhostAppTunnel: boolean;
   readonly authzInfoLogging: boolean;
+  /** undefined: off. */
+  readonly dns: DnsConfig | undefined;
 }
 
 /** Throws a `ConfigError` with every problem. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const reader = new ConfigReader(env);
   const mode = reader.oneOf('PROXY_MODE', ['shared', 'dedicated'], 'shared');
+  const core = readCoreConfig(reader, 'ztunnel');
   const config: Config = {
-    ...readCoreConfig(reader, 'ztunnel'),
+    ...core,
     mode,
     dedicatedWorkload: dedicatedWorkload(reader, mode),
     inpodSocket: reader.text('INPOD_UDS', '/var/run/ztunnel/ztunnel.sock'),
@@ -36,6 +49,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     originalSource: reader.optionalBoolean('ENABLE_ORIG_SRC'),
     localhostAppTunnel: reader.boolean('LOCALHOST_APP_TUNNEL', true),
     authzInfoLogging: reader.boolean('AUTHZ_POLICY_INFO_LOGGING', false),
+    dns: dnsConfig(reader, core),
   };
   if (reader.boolean('FAKE_CA', false)) reader.problem('FAKE_CA: only test builds have it; set CA_ADDRESS to a certificate authority');
   if (reader.boolean('XDS_ON_DEMAND', false))
@@ -56,7 +70,30 @@ function dedicatedWorkload(reader: ConfigReader, mode: string): WorkloadInfo | u
   return undefined;
 }
 
-/** Unset: 1337 where redirect rules of pods rely on it. */
+const DEFAULT_DNS_ADDRESS = 'localhost:15053';
+
+/** `ISTIO_META_DNS_CAPTURE` and `ISTIO_META_DNS_PROXY_ADDR`, as variables or in the proxy configuration's metadata, with or without their prefix. */
+function dnsConfig(reader: ConfigReader, core: CoreConfig): DnsConfig | undefined {
+  const metadata = (name: string): string | undefined => {
+    const value = core.nodeMetadata[name] ?? core.nodeMetadata[`ISTIO_META_${name}`];
+    return value === undefined ? undefined : String(value);
+  };
+  if ((metadata('DNS_CAPTURE') ?? 'true').trim().toLowerCase() !== 'true') return undefined;
+  const address = metadata('DNS_PROXY_ADDR') || DEFAULT_DNS_ADDRESS;
+  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(address) ?? [];
+  const ip = canonicalIp(host.replace(/^\[(.*)\]$/, '$1'));
+  const named = host === 'localhost' ? ['127.0.0.1', '::1'] : ip !== undefined && isLoopback(ip) ? [ip] : [];
+  const addresses = core.ipv6 ? named : named.filter((each) => !each.includes(':'));
+  if (addresses.length === 0 || Number(port) < 1 || Number(port) > 65_535)
+    reader.problem(
+      `ISTIO_META_DNS_PROXY_ADDR: "${address}" is not a port of loopback: write "${DEFAULT_DNS_ADDRESS}", which redirect rules expect`,
+    );
+  return {
+    addresses,
+    port: Number(port),
+    preferredNamespace: reader.optional('PREFERED_SERVICE_NAMESPACE') || undefined,
+  };
+}
 
 /** Unset: 1337 where redirect rules of pods rely on it. */
 function packetMark(reader: ConfigReader, mode: string): number | undefined {

@@ -4,6 +4,7 @@ import type { Counter, Logger, Logging, Registry } from '../../platform/telemetr
 import type { CertificateManager } from '../core/certificate-manager.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
+import type { DnsService } from './dns/index.ts';
 
 export interface ProxyContext {
   readonly config: Config;
@@ -18,6 +19,8 @@ export interface ProxyContext {
   readonly log: Logger;
   /** Accepted sockets this process can hold: each may need a second one, and running out of descriptors would stop it from accepting at all. */
   readonly maxSockets: number;
+  /** Set before the first pod is served; undefined where DNS is left alone. */
+  dns: DnsService | undefined;
   /** A number from 0 (inclusive) to 1. */
   readonly random: () => number;
 }

@@ -28,6 +28,7 @@ import type { SocketSide } from '../core/traffic-metrics.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
+import type { PodDns } from './dns/index.ts';
 import { InboundPlain } from './inbound-plain.ts';
 import { InboundTunnel } from './inbound-tunnel.ts';
 import { OutboundConnection } from './outbound.ts';
@@ -61,6 +62,7 @@ export class PodProxy implements HandshakeHost {
   readonly #tunnels = new Set<InboundTunnel>();
   readonly #enforced = new Set<EnforcedConnection>();
   #hbone: TcpListener | undefined;
+  #dns: PodDns | undefined;
   #unwatch: (() => void) | undefined;
   #identity = '';
   #knownAt = -1;
@@ -92,6 +94,7 @@ export class PodProxy implements HandshakeHost {
       this.#listen(OUTBOUND_PORT, (socket) => this.#acceptOutbound(socket)).serve();
       this.#listen(INBOUND_PLAIN_PORT, (socket) => this.#acceptPlain(socket)).serve();
       this.#hbone = this.#listen(INBOUND_HBONE_PORT, (socket) => this.#acceptTunnel(socket));
+      this.#dns = this.context.dns?.open(this, this.#networkNamespace);
       this.registryChanged();
     } catch (error) {
       this.#stopListening();
@@ -237,13 +240,15 @@ export class PodProxy implements HandshakeHost {
     this.context.refusals.labels({ direction, reason }).inc();
   }
 
+  /** With DNS queries that are not answered yet. */
   get openConnections(): number {
-    return this.inbound.open.size + this.outbound.open.size;
+    return this.inbound.open.size + this.outbound.open.size + (this.#dns?.pending ?? 0);
   }
 
   /** Takes no new connections; open ones may finish. Peers are told to open no more streams. */
   drain(): void {
     this.#stopListening();
+    this.#dns?.drain();
     for (const tunnel of [...this.#tunnels]) tunnel.http2.shutdown('graceful');
   }
 
@@ -252,6 +257,7 @@ export class PodProxy implements HandshakeHost {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopListening();
+    this.#dns?.close();
     const end = endOf(reason);
     for (const connection of [...this.#outboundConnections]) connection.abort(end);
     for (const enforced of [...this.#enforced]) enforced.close(end);

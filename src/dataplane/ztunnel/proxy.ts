@@ -62,6 +62,7 @@ export class NodeProxy {
       access: logging.logger('access'),
       log,
       maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
+      dns: undefined,
       random: Math.random,
     };
     const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');
@@ -105,6 +106,10 @@ export class NodeProxy {
       void this.#xds.run();
       await this.#xds.ready;
       this.#readiness.done(XDS_TASK);
+    }
+    if (this.#config.dns && this.#config.proxyEnabled) {
+      const { DnsService } = await import('./dns/index.ts');
+      this.#context.dns = new DnsService(this.#context, this.#config.dns);
     }
     // Loading the program leaves garbage that an idle proxy would keep for good.
     Bun.gc(true);

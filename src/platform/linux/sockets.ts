@@ -11,6 +11,7 @@ const { dup, getpeername } = dlopen('libc.so.6', {
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_IP = 0;
@@ -215,6 +216,41 @@ export function listenTcp(options: ListenTcpOptions): number {
     const refused = bindSocket(fd, options.address, options.port);
     if (refused) throw refused;
     if (libc.listen(fd, LISTEN_BACKLOG) !== 0) throw new SystemError('listen');
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+export interface OpenUdpOptions {
+  /** What the socket is bound to; with `connect` what it is connected to, and then only that peer can send to it. */
+  readonly address: string;
+  readonly port: number;
+  readonly connect?: boolean | undefined;
+  readonly mark?: number | undefined;
+  readonly networkNamespace?: number | undefined;
+  /** Several sockets may share the port; datagrams of one peer go to one of them. */
+  readonly reusePort?: boolean | undefined;
+}
+
+/** A non-blocking UDP socket inside a namespace. The caller owns the descriptor. Throws a `SystemError`. */
+export function openUdp(options: OpenUdpOptions): number {
+  const { address, port, mark } = options;
+  let failure = 0;
+  const create = (): number => {
+    const fd = libc.socket(address.includes(':') ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) failure = errno();
+    return fd;
+  };
+  const fd = options.networkNamespace === undefined ? create() : inNetworkNamespace(options.networkNamespace, create);
+  if (fd < 0) throw new SystemError('socket', failure);
+  try {
+    if (options.reusePort) setInt(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (mark !== undefined && !setInt(fd, SOL_SOCKET, SO_MARK, mark)) throw new SystemError('setsockopt(SO_MARK)');
+    const length = putSockaddr(address, port);
+    const call = options.connect ? 'connect' : 'bind';
+    if (libc[call](fd, addressPointer, length) !== 0) throw new SystemError(call);
     return fd;
   } catch (error) {
     libc.close(fd);
