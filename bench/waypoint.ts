@@ -35,7 +35,7 @@ function chosen(options: WaypointOptions): readonly Family[] {
   return FAMILIES.map(({ arms, workloads }) => ({
     arms: arms.filter(([name]) => name === 'direct' || isChosen(options.only, name.split(',')[0]!)),
     workloads: workloads.filter((workload) => isChosen(options.workload, workload.id)),
-  })).filter(({ arms, workloads }) => arms.length > 0 && workloads.length > 0);
+  })).filter(({ arms, workloads }) => workloads.length > 0 && arms.some(([name]) => name !== 'direct' || options.only.includes(name)));
 }
 
 function idleMemory(arm: Arm): IdleMemory {
@@ -94,6 +94,10 @@ export async function runWaypointBench(options: WaypointOptions): Promise<number
     return 2;
   }
   if (options.report) {
+    if (!fs.existsSync(DATA)) {
+      console.error(`bench: there is no ${path.basename(DATA)} to report. Measure first: sudo npm run bench -- waypoint --publish`);
+      return 2;
+    }
     publish([]);
     return 0;
   }
