@@ -36,6 +36,6 @@ export {
   withResolvedIp,
 } from './route.ts';
 export type { Trace, TraceStep } from './trace.ts';
-export { resolveWaypointTarget, type WaypointTarget } from './waypoint-target.ts';
+export { resolveWaypointTarget, standsBefore, type WaypointTarget } from './waypoint-target.ts';
 export * from './wds-decode.ts';
 export * from './wds-decode-policy.ts';

@@ -23,14 +23,14 @@ export const resolveWaypointTarget = (
 ): WaypointTarget | Failure => {
   const ip = canonicalIp(authority.host);
   if (ip === undefined) {
-    const service = registry.servicesByHostname(authority.host).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
+    const service = registry.servicesByHostname(authority.host).find((candidate) => standsBefore(registry, candidate, local, connectionIp));
     return service === undefined ? failure('unknown-hostname', authority.host) : portOf(service, authority.port);
   }
-  const service = registry.servicesByVip(local.network, ip).find((candidate) => isWaypointOf(registry, candidate, local, connectionIp));
+  const service = registry.servicesByVip(local.network, ip).find((candidate) => standsBefore(registry, candidate, local, connectionIp));
   if (service !== undefined) return portOf(service, authority.port);
   const found = registry.findAddress(local.network, ip, local.namespace);
   const subject = found?.kind === 'service' ? found.service : found?.workload;
-  if (found === undefined || subject === undefined || !isWaypointOf(registry, subject, local, connectionIp))
+  if (found === undefined || subject === undefined || !standsBefore(registry, subject, local, connectionIp))
     return failure('ip-mismatch', `${ip} is not behind this waypoint`);
   return found.kind === 'service' ? portOf(found.service, authority.port) : { ...found, port: authority.port };
 };
@@ -40,7 +40,8 @@ const portOf = (service: Service, port: number): WaypointTarget | Failure =>
     ? { kind: 'service', service, port }
     : unresolvablePort(service.hostname, port);
 
-const isWaypointOf = (registry: MeshRegistry, subject: Service | Workload, local: Workload, connectionIp: string): boolean =>
+/** Whether the waypoint `local`, reached at `connectionIp`, is one that traffic to `subject` may come through. */
+export const standsBefore = (registry: MeshRegistry, subject: Service | Workload, local: Workload, connectionIp: string): boolean =>
   waypointsOf(subject).some((gateway) => isBehindGateway(registry, gateway, local, connectionIp));
 
 /** Every waypoint traffic to a service or workload may come through. */

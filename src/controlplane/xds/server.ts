@@ -63,8 +63,9 @@ export class DiscoveryServer {
     this.pushAll();
   }
 
-  /** Sends what store changes have made due. */
+  /** Sends what store changes have made due; waypoints shall know first what node proxies send them. */
   pushAll(): void {
+    for (const connection of this.#connections) if (connection.isWaypoint) connection.flush();
     for (const connection of this.#connections) connection.flush();
   }
 

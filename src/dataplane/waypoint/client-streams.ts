@@ -23,6 +23,8 @@ export interface ClientStreamsOptions {
   readonly connector: Connector;
   readonly connections: TrafficMetrics;
   readonly http2Settings: Http2Settings;
+  /** Whether a service no longer comes through this waypoint: its clients shall make new connections. */
+  readonly hasLeft: (service: string) => boolean;
   /** A request that could not be understood. */
   readonly refused: (reason: string, client: string, message: string) => void;
 }
@@ -32,7 +34,8 @@ export class ClientStreams implements TcpHost {
   readonly connector: Connector;
   readonly connections: TrafficMetrics;
   readonly options: ClientStreamsOptions;
-  readonly #sessions = new Set<Session>();
+  /** And the service, or workload, each is for. */
+  readonly #sessions = new Map<Session, string>();
   isDraining = false;
 
   constructor(options: ClientStreamsOptions) {
@@ -48,7 +51,7 @@ export class ClientStreams implements TcpHost {
 
   /** Whether anything is left to be sent to any client. */
   get isBusy(): boolean {
-    for (const session of this.#sessions) if (!session.isDone) return true;
+    for (const session of this.#sessions.keys()) if (!session.isDone) return true;
     return false;
   }
 
@@ -61,8 +64,9 @@ export class ClientStreams implements TcpHost {
       const isHttp = declared !== 'UNKNOWN';
       new Detection(channel, isHttp ? 0 : LIMITS.DETECTION, (protocol) => {
         const isHttp2 = protocol === 'http2' || (protocol === 'other' && (declared === 'HTTP2' || declared === 'GRPC'));
-        if (isHttp2) this.#sessions.add(new Http2Session(channel, this.#hostOf(client)));
-        else if (isHttp || protocol === 'http1') this.#sessions.add(new Http1Session(channel, this.#hostOf(client)));
+        if (isHttp2) this.#sessions.set(new Http2Session(channel, this.#hostOf(client)), backendOf(client).service);
+        else if (isHttp || protocol === 'http1')
+          this.#sessions.set(new Http1Session(channel, this.#hostOf(client)), backendOf(client).service);
         else if (protocol === 'tls') this.#serveTls(channel, client);
         else this.#serveTcp(channel, client);
       });
@@ -76,16 +80,21 @@ export class ClientStreams implements TcpHost {
   /** Connections end with the response that is being sent; new ones are asked to go elsewhere after their first. */
   drain(): void {
     this.isDraining = true;
-    for (const session of [...this.#sessions]) session.drain();
+    for (const session of [...this.#sessions.keys()]) session.drain();
+  }
+
+  /** The service no longer comes through this waypoint. */
+  leave(service: string): void {
+    for (const [session, own] of [...this.#sessions]) if (own === service) session.drain();
   }
 
   /** While draining, once clients find other waypoints: ends connections without a request. */
   endIdle(now: number): void {
-    for (const session of [...this.#sessions]) session.endIdle(now - LIMITS.DRAIN_IDLE);
+    for (const session of [...this.#sessions.keys()]) session.endIdle(now - LIMITS.DRAIN_IDLE);
   }
 
   abort(): void {
-    for (const session of [...this.#sessions]) session.abort();
+    for (const session of [...this.#sessions.keys()]) session.abort();
   }
 
   #hostOf(client: Client): SessionHost {
@@ -116,7 +125,7 @@ export class ClientStreams implements TcpHost {
 
   #begin(channel: Channel, client: Client, rule: Parameters<TcpExchange['start']>[0], serverName = ''): void {
     const exchange = new TcpExchange(channel, this, client, serverName);
-    this.#sessions.add(exchange);
+    this.#sessions.set(exchange, backendOf(client).service);
     exchange.start(rule, backendOf(client));
   }
 }
@@ -157,7 +166,7 @@ class ClientRequests implements SessionHost {
   }
 
   get isDraining(): boolean {
-    return this.#streams.isDraining;
+    return this.#streams.isDraining || this.#streams.options.hasLeft(this.#service);
   }
 
   begin(downstream: Downstream, head: RequestHead): DownstreamEvents {

@@ -2,6 +2,7 @@
 import { formatHostPort, formatIdentity, type Identity, type resolveWaypointTarget, type Workload } from '../../mesh/index.ts';
 import { ErrorCode, type HeaderList, type Http2CloseReason, type Http2Settings, parseConnectRequest } from '../../protocol/index.ts';
 import { Tunnel } from '../core/tunnel.ts';
+import { AwaitedStream } from './awaited-stream.ts';
 import type { Client } from './client.ts';
 import { TunnelChannel } from './tunnel-channel.ts';
 
@@ -14,10 +15,23 @@ export interface TunnelHost {
   /** A stream was accepted and answered with 200. */
   serve(channel: TunnelChannel, client: Client): void;
   refused(reason: string, client: string, message: string): void;
+  /** Whether another stream may wait for what it asks for. */
+  readonly hasWaitingRoom: boolean;
+  waits(stream: AwaitedStream): void;
+  noLongerWaits(stream: AwaitedStream): void;
   tunnelClosed(tunnel: DownstreamTunnel, reason: Http2CloseReason, detail: string): void;
 }
 
+interface Refusal {
+  readonly status: number;
+  readonly reason: string;
+  readonly message: string;
+}
+
+const NOTHING = new Uint8Array(0);
 const OK: HeaderList = [[':status', '200']];
+/** Refusals that the next word from the control plane may change. */
+const PASSING: ReadonlySet<string> = new Set(['unknown-source', 'unknown-hostname', 'ip-mismatch']);
 
 export class DownstreamTunnel extends Tunnel {
   readonly #host: TunnelHost;
@@ -38,24 +52,50 @@ export class DownstreamTunnel extends Tunnel {
   }
 
   protected override accept(streamId: number, headers: HeaderList, endStream: boolean): void {
-    const host = this.#host;
     const request = parseConnectRequest(headers);
     if (!request.ok) {
-      this.#refuse(streamId, request.error.status, 'bad-request', request.error.reason);
-      return;
-    }
-    const { self } = host;
-    if (self === undefined) {
-      this.#refuse(streamId, 503, 'unknown-source', 'the control plane does not know this waypoint (yet)');
+      this.#refuse(streamId, { status: request.error.status, reason: 'bad-request', message: request.error.reason });
       return;
     }
     const { authority } = request.value;
     const name = authority.kind === 'ip' ? authority.address : authority.hostname;
-    const target = host.resolve(self, this.#destinationIp, name, authority.port);
-    if (target.kind === 'failure') {
-      this.#refuse(streamId, target.status, target.reason, target.message);
-      return;
-    }
+    const opened = this.#open(streamId, name, authority.port);
+    if (opened instanceof TunnelChannel) {
+      if (endStream) opened.onTunnelData(NOTHING, true);
+    } else if (PASSING.has(opened.reason) && this.#host.hasWaitingRoom) this.#wait(streamId, name, authority.port, endStream);
+    else this.#refuse(streamId, opened);
+  }
+
+  #wait(streamId: number, name: string, port: number, endStream: boolean): void {
+    const host = this.#host;
+    const stream = new AwaitedStream(
+      {
+        retry: (waiting, isLast) => {
+          const opened = this.#open(streamId, name, port);
+          if (opened instanceof TunnelChannel) {
+            if (waiting.early.length > 0 || waiting.hasEnded) opened.onTunnelData(waiting.early, waiting.hasEnded);
+            return true;
+          }
+          if (!isLast && PASSING.has(opened.reason)) return false;
+          this.detach(streamId);
+          this.#refuse(streamId, opened);
+          return true;
+        },
+        ended: (waiting) => host.noLongerWaits(waiting),
+      },
+      endStream,
+    );
+    host.waits(stream);
+    this.attach(streamId, stream);
+  }
+
+  #open(streamId: number, name: string, port: number): TunnelChannel | Refusal {
+    const host = this.#host;
+    const { self } = host;
+    if (self === undefined)
+      return { status: 503, reason: 'unknown-source', message: 'the control plane does not know this waypoint (yet)' };
+    const target = host.resolve(self, this.#destinationIp, name, port);
+    if (target.kind === 'failure') return target;
     const channel = new TunnelChannel(this, streamId);
     this.http2.sendHeaders(streamId, OK, false);
     host.serve(channel, {
@@ -64,15 +104,15 @@ export class DownstreamTunnel extends Tunnel {
       namespace: this.#identity.namespace,
       ip: this.#sourceIp,
       address: this.source,
-      target: formatHostPort(name, authority.port),
+      target: formatHostPort(name, port),
       service: target.kind === 'service' ? target.service : undefined,
       destination: target.kind === 'workload' ? target.workload : undefined,
       port: target.port,
     });
-    if (endStream) channel.onTunnelData(new Uint8Array(0), true);
+    return channel;
   }
 
-  #refuse(streamId: number, status: number, reason: string, message: string): void {
+  #refuse(streamId: number, { status, reason, message }: Refusal): void {
     this.http2.sendHeaders(streamId, [[':status', String(status)]], true);
     this.http2.reset(streamId, ErrorCode.NO_ERROR);
     this.#host.refused(reason, this.source, message);

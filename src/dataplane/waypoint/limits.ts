@@ -24,6 +24,13 @@ export const LIMITS = {
   LINGER: 5000,
   /** A client that ends its side so soon after its request still wants the answer; later, it has gone. */
   HALF_CLOSE: 100,
+  /** How long a stream may wait for something to be bound to this waypoint, and what of it is kept meanwhile. */
+  BINDING: 1000,
+  BINDING_OCTETS: 65_536,
+  /** Streams that wait so. */
+  BINDING_STREAMS: 1000,
+  /** How long streams are still taken for what is not bound any more: until every node proxy knows. */
+  LEAVING: 5000,
   /** While the waypoint drains: an HTTP/1 connection without a request for so long is ended. */
   DRAIN_IDLE: 1000,
   /** A mirrored request in which nothing moves. */

@@ -1,19 +1,23 @@
 /** Port 15008 of a waypoint: clients' tunnels, with the waypoint's own certificate, exchanged when it is renewed. */
-import { formatHostPort, type Identity, type MeshRegistry, resolveWaypointTarget, type Workload } from '../../mesh/index.ts';
+import { formatHostPort, type Identity, type MeshRegistry, type resolveWaypointTarget, type Workload } from '../../mesh/index.ts';
 import { plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
 import { type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import { type HandshakeHost, ServerHandshake } from '../core/server-handshake.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
+import type { AwaitedStream } from './awaited-stream.ts';
+import type { Bindings } from './bindings.ts';
 import type { Channel } from './channel.ts';
 import type { Client } from './client.ts';
 import type { Config } from './config.ts';
 import { DownstreamTunnel, type TunnelHost } from './downstream-tunnel.ts';
+import { LIMITS } from './limits.ts';
 
 export interface TunnelServerOptions {
   readonly config: Config;
   readonly registry: MeshRegistry;
+  readonly bindings: Bindings;
   readonly metrics: TrafficMetrics;
   /** Tunnels and handshakes at once. */
   readonly maxSockets: number;
@@ -26,6 +30,7 @@ export class TunnelServer implements HandshakeHost, TunnelHost {
   readonly serverSettings: Http2Settings;
   readonly #options: TunnelServerOptions;
   readonly #tunnels = new Set<DownstreamTunnel>();
+  readonly #waiting = new Set<AwaitedStream>();
   #listener: TcpListener | undefined;
 
   constructor(options: TunnelServerOptions) {
@@ -112,7 +117,24 @@ export class TunnelServer implements HandshakeHost, TunnelHost {
   }
 
   resolve(self: Workload, connectionIp: string, host: string, port: number): ReturnType<typeof resolveWaypointTarget> {
-    return resolveWaypointTarget(this.#options.registry, self, connectionIp, { host, port });
+    return this.#options.bindings.resolve(self, connectionIp, host, port, performance.now());
+  }
+
+  get hasWaitingRoom(): boolean {
+    return this.#waiting.size < LIMITS.BINDING_STREAMS;
+  }
+
+  waits(stream: AwaitedStream): void {
+    this.#waiting.add(stream);
+  }
+
+  noLongerWaits(stream: AwaitedStream): void {
+    this.#waiting.delete(stream);
+  }
+
+  /** What the mesh is has changed: what was refused may be served. */
+  registryChanged(): void {
+    for (const stream of [...this.#waiting]) stream.retry();
   }
 
   workloadAt(ip: string): Workload | undefined {

@@ -18,6 +18,7 @@ import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { XdsClient } from '../core/xds-client.ts';
 import { AccessLog } from './access-log.ts';
+import { Bindings } from './bindings.ts';
 import { ClientStreams } from './client-streams.ts';
 import type { Config } from './config.ts';
 import { configDump } from './config-dump.ts';
@@ -54,6 +55,7 @@ export class Waypoint {
   readonly #identity: string;
   readonly #tunnelPool: HbonePool;
   readonly #traffic: Traffic;
+  readonly #bindings: Bindings;
   readonly #context: RequestContext;
   readonly #streams: ClientStreams;
   readonly #server: TunnelServer;
@@ -104,6 +106,8 @@ export class Waypoint {
       dial: (to, pool) => this.#dialTunnel(to, pool),
     });
     this.#traffic = new Traffic(this.#registry, () => this.#itself());
+    this.#bindings = new Bindings(this.#registry, () => this.#itself());
+    const hasLeft = (service: string): boolean => this.#bindings.hasLeft(service);
     const connector = new Connector({
       pool: this.#tunnelPool,
       identity: () => this.#identity,
@@ -131,10 +135,11 @@ export class Waypoint {
       maxActive: LIMITS.ACTIVE_REQUESTS,
     };
     const refused = (reason: string, client: string, message: string): void => this.#refused(reason, client, message);
-    this.#streams = new ClientStreams({ context: this.#context, connector, connections, http2Settings, refused });
+    this.#streams = new ClientStreams({ context: this.#context, connector, connections, http2Settings, hasLeft, refused });
     this.#server = new TunnelServer({
       config,
       registry: this.#registry,
+      bindings: this.#bindings,
       metrics: connections,
       maxSockets: Math.max(1, maxDescriptors() - RESERVED_DESCRIPTORS),
       self: () => this.#itself(),
@@ -153,7 +158,7 @@ export class Waypoint {
     if (config.localPlans !== undefined) applyLocalPlans(this.#traffic, config.localPlans);
     this.#registry.onChange((change) => this.#registryChanged(change));
     if (config.xds) {
-      const handlers = [...xdsHandlers(this.#registry, this.#log), planHandler(this.#traffic)];
+      const handlers = [...xdsHandlers(this.#registry, this.#log), planHandler(this.#traffic, hasLeft)];
       this.#xds = new XdsClient(config.xds, config, handlers, logging.logger('xds'), telemetry);
       this.#readiness.wait(XDS_TASK);
     }
@@ -246,7 +251,10 @@ export class Waypoint {
   }
 
   #registryChanged(change: RegistryChange): void {
-    this.#traffic.registryChanged(change, performance.now());
+    const now = performance.now();
+    this.#traffic.registryChanged(change, now);
+    for (const service of this.#bindings.registryChanged(change, now)) this.#streams.leave(service);
+    this.#server.registryChanged();
     if (change.workloads.size > 0) this.#tunnelPool.releaseIdle((uid) => this.#registry.workload(uid)?.tunnelProtocol !== 'HBONE');
   }
 
