@@ -62,7 +62,7 @@ export class ClientStreams implements TcpHost {
     else {
       // What is declared HTTP may come in either version, and is never taken for anything else.
       const isHttp = declared !== 'UNKNOWN';
-      new Detection(channel, isHttp ? 0 : LIMITS.DETECTION, (protocol) => {
+      new Detection(channel, isHttp ? LIMITS.HEAD_TIMEOUT : LIMITS.DETECTION, (protocol) => {
         const isHttp2 = protocol === 'http2' || (protocol === 'other' && (declared === 'HTTP2' || declared === 'GRPC'));
         if (isHttp2) this.#sessions.set(new Http2Session(channel, this.#hostOf(client)), backendOf(client).service);
         else if (isHttp || protocol === 'http1')

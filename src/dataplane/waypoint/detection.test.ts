@@ -30,7 +30,7 @@ function detect(patience: number) {
 }
 
 test('decides on as few octets as it takes and hands them on', async () => {
-  const { say, decided, heard } = detect(0);
+  const { say, decided, heard } = detect(1000);
   say('GE');
   say('T ');
   expect(heard).toEqual([]);
@@ -53,7 +53,7 @@ test('takes silence for a client that waits to be spoken to', async () => {
 });
 
 test('passes the end on behind what came before it', async () => {
-  const { say, channel, decided, heard } = detect(0);
+  const { say, channel, decided, heard } = detect(1000);
   say('PRI');
   channel.events.onChannelEnd();
   expect(await decided).toBe('other');

@@ -7,19 +7,19 @@ type Decided = Exclude<DetectedProtocol, 'more'>;
 export class Detection implements ChannelEvents {
   readonly #channel: Channel;
   readonly #decided: (protocol: Decided) => void;
-  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timer: ReturnType<typeof setTimeout>;
   #seen: Uint8Array | undefined;
   #isOver = false;
 
   /**
    * `decided` gives the channel its next reader, which then gets what was seen. `patience`: milliseconds until a client that says nothing is taken for
-   * one that waits for the server to speak (`other`); 0: it is waited for.
+   * one that waits for the server to speak (`other`), or for whoever has limits of its own for silence.
    */
   constructor(channel: Channel, patience: number, decided: (protocol: Decided) => void) {
     this.#channel = channel;
     this.#decided = decided;
     channel.events = this;
-    if (patience > 0) this.#timer = setTimeout(() => this.#decide('other', this.#seen), patience);
+    this.#timer = setTimeout(() => this.#decide('other', this.#seen), patience);
   }
 
   onChannelData(chunk: Uint8Array): void {
