@@ -69,7 +69,7 @@ const INTERFACE_NAME = /^[A-Za-z0-9_.-]{1,15}$/;
 export interface RuleDefaults {
   readonly probeIpv4: string;
   readonly probeIpv6: string;
-  /** Whether DNS may be captured at all; the annotation can only switch it off. */
+  /** Whether DNS is captured where a pod's annotation does not say otherwise. */
   readonly captureDns: boolean;
 }
 
@@ -96,7 +96,7 @@ export function ruleOptionsOf(
     else problems.push(`annotation ${VIRTUAL}: "${name}" is not the name of an interface; it is ignored`);
   }
   const bypassInbound = flag(BYPASS) ?? false;
-  const captureDns = defaults.captureDns && (flag(DNS) ?? true);
+  const captureDns = flag(DNS) ?? defaults.captureDns;
   return {
     options: {
       probeIpv4: defaults.probeIpv4,
