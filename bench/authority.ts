@@ -9,7 +9,7 @@ import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
-} from '../src/protocol/index.ts';
+} from '../src/protocol/messages/index.ts';
 import { readAuthority, sign, writeCredentials } from './pki.ts';
 
 const [folder = '.', port = '15012'] = process.argv.slice(2);

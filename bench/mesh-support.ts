@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { listenSeqpacket } from '../src/platform/linux/index.ts';
-import { WorkloadRequestSchema, WorkloadResponseSchema } from '../src/protocol/index.ts';
+import { WorkloadRequestSchema, WorkloadResponseSchema } from '../src/protocol/messages/index.ts';
 import { nft, sh } from './shell.ts';
 
 export interface PodOnNode {

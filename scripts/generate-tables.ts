@@ -117,6 +117,7 @@ class Generator {
     this.#imports.add(file);
     const members = values.map(({ localName, number }) => `${localName}: ${number}`).join(', ');
     this.#lines.push(`export const ${name} = /* @__PURE__ */ enumeration<typeof ${file}.${name}>({ ${members} });`);
+    this.#lines.push(`export type ${name} = ${file}.${name};`);
   }
 }
 

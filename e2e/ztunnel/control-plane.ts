@@ -8,8 +8,8 @@ import { create, fromBinary, fromJson, type JsonValue, toBinary } from '@bufbuil
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import * as x509 from '@peculiar/x509';
+import { ADDRESS_TYPE } from '../../src/protocol/index.ts';
 import {
-  ADDRESS_TYPE,
   AddressSchema,
   AuthorizationSchema,
   type DeltaDiscoveryRequest,
@@ -20,7 +20,7 @@ import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
-} from '../../src/protocol/index.ts';
+} from '../../src/protocol/messages/index.ts';
 
 export interface State {
   /** `istio.workload.Address` and `istio.security.Authorization` as protobuf JSON, by resource name. */

@@ -5,13 +5,8 @@ import path from 'node:path';
 import { create, fromBinary, type JsonValue, type MessageInitShape, toBinary, toJson } from '@bufbuild/protobuf';
 import type { Subprocess } from 'bun';
 import { inNetworkNamespace, listenSeqpacket, type SeqpacketConnection, type SeqpacketListener } from '../../src/platform/linux/index.ts';
-import {
-  AddressSchema,
-  AuthorizationSchema,
-  TunnelProtocol,
-  WorkloadRequestSchema,
-  WorkloadResponseSchema,
-} from '../../src/protocol/index.ts';
+import { TunnelProtocol } from '../../src/protocol/index.ts';
+import { AddressSchema, AuthorizationSchema, WorkloadRequestSchema, WorkloadResponseSchema } from '../../src/protocol/messages/index.ts';
 import { Network, type Node, type Pod } from './network.ts';
 
 const ROOT = path.resolve(import.meta.dir, '../..');

@@ -14,7 +14,8 @@ import {
   type Service,
   ServiceKind,
 } from '../platform/kubernetes/index.ts';
-import * as wire from '../protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../protocol/index.ts';
+import * as wire from '../protocol/messages/index.ts';
 import type { ControlPlane } from './control-plane.ts';
 import {
   createAccount,
@@ -31,7 +32,6 @@ import {
   XdsClient,
 } from './harness.test.ts';
 
-const { ADDRESS_TYPE, AUTHORIZATION_TYPE } = wire;
 const undo: Undo = [];
 let api: TestApi;
 let controlPlane: ControlPlane;

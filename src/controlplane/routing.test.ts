@@ -23,7 +23,8 @@ import {
   type WasmPlugin,
   WasmPluginKind,
 } from '../platform/kubernetes/index.ts';
-import * as wire from '../protocol/index.ts';
+import { SERVICE_PLAN_TYPE } from '../protocol/index.ts';
+import * as wire from '../protocol/messages/index.ts';
 import type { ControlPlane } from './control-plane.ts';
 import {
   createNamespace,
@@ -41,7 +42,6 @@ const undo: Undo = [];
 let api: TestApi;
 let controlPlane: ControlPlane;
 let token = '';
-const { SERVICE_PLAN_TYPE } = wire;
 const NODE = 'waypoint~10.244.1.20~wp-1.shop~shop.svc.cluster.local';
 
 const createService = (namespace: string, name: string) =>

@@ -17,7 +17,8 @@ import {
   ServiceAccountKind,
   ServiceKind,
 } from '../platform/kubernetes/index.ts';
-import * as wire from '../protocol/index.ts';
+import { ADDRESS_TYPE } from '../protocol/index.ts';
+import * as wire from '../protocol/messages/index.ts';
 import type { ControlPlane } from './control-plane.ts';
 import {
   createAccount,
@@ -137,7 +138,7 @@ test('a Gateway becomes a running waypoint: objects, then its address, then the 
   });
 
   const client = new XdsClient(controlPlane, token);
-  client.begin(wire.ADDRESS_TYPE);
+  client.begin(ADDRESS_TYPE);
   const { resources } = await client.nextAcked();
   const find = (name: string) => fromBinary(wire.AddressSchema, resources.find((resource) => resource.name === name)!.value).type;
   expect(find('shop/web.shop.svc.cluster.local')).toMatchObject({

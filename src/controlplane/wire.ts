@@ -76,13 +76,11 @@ export {
   type Workload,
   workloadAliases,
 } from '../mesh/index.ts';
+export { ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE } from '../protocol/index.ts';
 export {
-  ADDRESS_TYPE,
-  AUTHORIZATION_TYPE,
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
   IstioCertificateRequestSchema,
   IstioCertificateResponseSchema,
-  SERVICE_PLAN_TYPE,
   ServicePlanMessageSchema,
-} from '../protocol/index.ts';
+} from '../protocol/messages/index.ts';

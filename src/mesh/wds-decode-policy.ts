@@ -1,14 +1,11 @@
 /** `istio.security.Authorization` → model. Values that cannot be read fail closed and are reported; a list never stops constraining. */
-import { fromBinary } from '@bufbuild/protobuf';
-import {
-  Action,
-  type AuthorizationAddress,
-  type Authorization as AuthorizationMessage,
-  AuthorizationSchema,
-  type Match as MatchMessage,
-  Scope,
-  type StringMatch as StringMatchMessage,
-} from '../protocol/index.ts';
+import { Action, AuthorizationTable, decodeMessage, type Plain, Scope } from '../protocol/index.ts';
+import type {
+  AuthorizationAddress,
+  Authorization as AuthorizationMessage,
+  Match as MatchMessage,
+  StringMatch as StringMatchMessage,
+} from '../protocol/messages/index.ts';
 import { ipFromBytes, makeCidr } from './ip.ts';
 import { SafeMatch } from './match.ts';
 import type { Authorization, Cidr, Match, PolicyScope, StringMatch } from './model.ts';
@@ -20,19 +17,19 @@ export interface DecodedPolicy {
   readonly warnings: readonly string[];
 }
 
-const decodeString = ({ matchType }: StringMatchMessage): StringMatch | undefined => {
+const decodeString = ({ matchType }: Plain<StringMatchMessage>): StringMatch | undefined => {
   if (matchType.case === undefined) return undefined;
   return matchType.case === 'presence' ? { kind: 'presence' } : { kind: matchType.case, value: matchType.value };
 };
 
-const decodeCidr = ({ address, length }: AuthorizationAddress): Cidr | undefined => {
+const decodeCidr = ({ address, length }: Plain<AuthorizationAddress>): Cidr | undefined => {
   const ip = ipFromBytes(address);
   return ip && makeCidr(ip, length, address.length === 4 ? 4 : 6);
 };
 
 const decodePort = (port: number): number | undefined => (port <= 65_535 ? port : undefined);
 
-const decodeMatch = (action: Authorization['action'], message: MatchMessage, path: string, warnings: string[]): Match => {
+const decodeMatch = (action: Authorization['action'], message: Plain<MatchMessage>, path: string, warnings: string[]): Match => {
   const safe = new SafeMatch(action);
   const each = <M, V>(field: string, values: readonly M[], decode: (value: M) => V | undefined): (V | undefined)[] =>
     values.map((value, i) => {
@@ -56,7 +53,7 @@ const decodeMatch = (action: Authorization['action'], message: MatchMessage, pat
   });
 };
 
-export const policyFromMessage = (message: AuthorizationMessage): Result<DecodedPolicy, string[]> => {
+export const policyFromMessage = (message: Plain<AuthorizationMessage>): Result<DecodedPolicy, string[]> => {
   const problems: string[] = [];
   if (message.name === '') problems.push('name: must not be empty');
   const scope = Scope[message.scope];
@@ -83,9 +80,6 @@ export const policyFromMessage = (message: AuthorizationMessage): Result<Decoded
 
 /** Decodes an `istio.security.Authorization`. The problems are the reason part of a NACK. */
 export const decodeAuthorization = (bytes: Uint8Array): Result<DecodedPolicy, string[]> => {
-  try {
-    return policyFromMessage(fromBinary(AuthorizationSchema, bytes));
-  } catch (error) {
-    return fail([`not an istio.security.Authorization: ${error instanceof Error ? error.message : String(error)}`]);
-  }
+  const decoded = decodeMessage(AuthorizationTable, bytes);
+  return decoded.ok ? policyFromMessage(decoded.value) : fail([decoded.error]);
 };

@@ -1,25 +1,28 @@
 /** WDS messages → model, with the problems that make a resource be refused (section 4.5). */
-import { fromBinary } from '@bufbuild/protobuf';
 import {
-  AddressSchema,
+  AddressTable,
   ApplicationTunnel_Protocol,
   AppProtocol,
-  type GatewayAddress as GatewayMessage,
+  decodeMessage,
   IPFamilies,
   LoadBalancing_HealthPolicy,
   LoadBalancing_Mode,
   LoadBalancing_Scope,
-  type LoadBalancing as LoadBalancingMessage,
-  type NetworkAddress as NetworkAddressMessage,
   NetworkMode,
-  type Port,
+  type Plain,
   Service_Visibility,
-  type Service as ServiceMessage,
   TunnelProtocol,
-  type Workload as WorkloadMessage,
   WorkloadStatus,
   WorkloadType,
 } from '../protocol/index.ts';
+import type {
+  GatewayAddress as GatewayMessage,
+  LoadBalancing as LoadBalancingMessage,
+  NetworkAddress as NetworkAddressMessage,
+  Port,
+  Service as ServiceMessage,
+  Workload as WorkloadMessage,
+} from '../protocol/messages/index.ts';
 import { DEFAULT_CLUSTER_ID, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN } from './identity.ts';
 import { formatIp, ipFamily, ipFromBytes, makeCidr } from './ip.ts';
 import type {
@@ -67,7 +70,7 @@ class Problems {
   }
 }
 
-const decodePorts = (problems: Problems, field: string, ports: readonly Port[]): ServicePort[] =>
+const decodePorts = (problems: Problems, field: string, ports: readonly Plain<Port>[]): ServicePort[] =>
   ports.map((port, i) => ({
     servicePort: problems.port(`${field}[${i}].service_port`, port.servicePort),
     targetPort: problems.port(`${field}[${i}].target_port`, port.targetPort, 'a named port'),
@@ -75,7 +78,11 @@ const decodePorts = (problems: Problems, field: string, ports: readonly Port[]):
     appProtocol: (AppProtocol[port.appProtocol] ?? 'UNKNOWN') as AppProtocolName,
   }));
 
-const decodeNetworkAddress = (problems: Problems, field: string, { network, address, length }: NetworkAddressMessage): NetworkAddress => {
+const decodeNetworkAddress = (
+  problems: Problems,
+  field: string,
+  { network, address, length }: Plain<NetworkAddressMessage>,
+): NetworkAddress => {
   const ip = problems.ip(`${field}.address`, address);
   if (length === undefined || ip === '') return { network, address: ip };
   const range = makeCidr(ipFromBytes(address)!, length, address.length === 4 ? 4 : 6);
@@ -84,7 +91,7 @@ const decodeNetworkAddress = (problems: Problems, field: string, { network, addr
   return { network, ...range };
 };
 
-const decodeGateway = (problems: Problems, field: string, message: GatewayMessage): GatewayAddress | undefined => {
+const decodeGateway = (problems: Problems, field: string, message: Plain<GatewayMessage>): GatewayAddress | undefined => {
   const hboneMtlsPort = problems.port(`${field}.hbone_mtls_port`, message.hboneMtlsPort);
   switch (message.destination.case) {
     case 'hostname': {
@@ -108,7 +115,7 @@ const decodeTunnel = (problems: Problems, value: number): Workload['tunnelProtoc
   return value === TunnelProtocol.HBONE ? 'HBONE' : 'NONE';
 };
 
-export const workloadFromMessage = (message: WorkloadMessage): Result<Workload, string[]> => {
+export const workloadFromMessage = (message: Plain<WorkloadMessage>): Result<Workload, string[]> => {
   const problems = new Problems();
   const waypoint = message.waypoint && decodeGateway(problems, 'waypoint', message.waypoint);
   const networkGateway = message.networkGateway && decodeGateway(problems, 'network_gateway', message.networkGateway);
@@ -152,7 +159,7 @@ export const workloadFromMessage = (message: WorkloadMessage): Result<Workload, 
   return problems.list.length === 0 ? ok(workload) : fail(problems.list);
 };
 
-const decodeLoadBalancing = (problems: Problems, message: LoadBalancingMessage): LoadBalancing => ({
+const decodeLoadBalancing = (problems: Problems, message: Plain<LoadBalancingMessage>): LoadBalancing => ({
   routingPreference: message.routingPreference.flatMap((scope, i): RoutingScope[] => {
     if (scope === LoadBalancing_Scope.UNSPECIFIED_SCOPE) problems.add(`load_balancing.routing_preference[${i}]`, 'unspecified');
     return [problems.enumName<RoutingScope>(`load_balancing.routing_preference[${i}]`, LoadBalancing_Scope, scope) ?? 'NETWORK'];
@@ -164,7 +171,7 @@ const decodeLoadBalancing = (problems: Problems, message: LoadBalancingMessage):
   healthPolicy: problems.enumName('load_balancing.health_policy', LoadBalancing_HealthPolicy, message.healthPolicy) ?? 'ONLY_HEALTHY',
 });
 
-export const serviceFromMessage = (message: ServiceMessage): Result<Service, string[]> => {
+export const serviceFromMessage = (message: Plain<ServiceMessage>): Result<Service, string[]> => {
   const problems = new Problems();
   const waypoint = message.waypoint && decodeGateway(problems, 'waypoint', message.waypoint);
   const service: Service = {
@@ -191,12 +198,9 @@ export const serviceFromMessage = (message: ServiceMessage): Result<Service, str
 
 /** Decodes an `istio.workload.Address`. The problems are the reason part of a NACK, one per field. */
 export const decodeAddress = (bytes: Uint8Array): Result<Destination, string[]> => {
-  let type: ReturnType<typeof parse>;
-  try {
-    type = parse(bytes);
-  } catch (error) {
-    return fail([`not an istio.workload.Address: ${error instanceof Error ? error.message : String(error)}`]);
-  }
+  const decoded = decodeMessage(AddressTable, bytes);
+  if (!decoded.ok) return fail([decoded.error]);
+  const { type } = decoded.value;
   if (type.case === 'workload') {
     const result = workloadFromMessage(type.value);
     return result.ok ? ok({ kind: 'workload', workload: result.value }) : result;
@@ -207,5 +211,3 @@ export const decodeAddress = (bytes: Uint8Array): Result<Destination, string[]> 
   }
   return fail(['neither a workload nor a service']);
 };
-
-const parse = (bytes: Uint8Array) => fromBinary(AddressSchema, bytes).type;

@@ -4,24 +4,26 @@
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
   Action,
-  AddressSchema,
   ApplicationTunnel_Protocol,
   AppProtocol,
-  AuthorizationSchema,
-  type GatewayAddressSchema,
   IPFamilies,
   LoadBalancing_HealthPolicy,
   LoadBalancing_Mode,
   LoadBalancing_Scope,
-  type MatchSchema,
   NetworkMode,
   Scope,
   Service_Visibility,
-  type StringMatchSchema,
   TunnelProtocol,
   WorkloadStatus,
   WorkloadType,
 } from '../protocol/index.ts';
+import {
+  AddressSchema,
+  AuthorizationSchema,
+  type GatewayAddressSchema,
+  type MatchSchema,
+  type StringMatchSchema,
+} from '../protocol/messages/index.ts';
 import { DEFAULT_TRUST_DOMAIN } from './identity.ts';
 import { ipToBytes, parseIp } from './ip.ts';
 import type { Authorization, Cidr, GatewayAddress, Match, NetworkAddress, Service, ServicePort, StringMatch, Workload } from './model.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { AddressSchema, AuthorizationSchema } from '../protocol/index.ts';
+import { AddressSchema, AuthorizationSchema } from '../protocol/messages/index.ts';
 import { formatIp, ipFromBytes, makeCidr } from './ip.ts';
 import { podUid, serviceAliases, workloadAliases } from './keys.ts';
 import { ALWAYS, NEVER } from './match.ts';

@@ -3,18 +3,18 @@
  * `handle` takes what happened and gives what to do; `nextDeadline` says when `tick` is due.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { Version } from '../protocol/index.ts';
 import {
   AddWorkloadSchema,
   DelWorkloadSchema,
   KeepWorkloadSchema,
   SnapshotSentSchema,
-  Version,
   WorkloadInfoSchema,
   type WorkloadRequest,
   WorkloadRequestSchema,
   WorkloadResponseSchema,
   ZdsHelloSchema,
-} from '../protocol/index.ts';
+} from '../protocol/messages/index.ts';
 
 /** How long the proxy may take to say hello or to answer one request. */
 export const ZDS_DEADLINE_MS = 5_000;

@@ -1,3 +1,4 @@
+export * from './gen/tables.ts';
 export { isGrpcContentType } from './grpc/content-type.ts';
 export { encodeGrpcMessage, GrpcMessageReader } from './grpc/message.ts';
 export { GrpcMessageCounter } from './grpc/message-counter.ts';
@@ -62,6 +63,9 @@ export {
   type Http2Role,
   type Http2Settings,
 } from './http2/types.ts';
-export * from './messages.ts';
+export { decodeMessage } from './protobuf/decode.ts';
+export { encodeMessage } from './protobuf/encode.ts';
+export type { Init, MessageOf, Plain, Table } from './protobuf/table.ts';
 export type { Result } from './result.ts';
 export { CLIENT_HELLO_LIMIT, readServerName, type ServerName } from './tls/client-hello.ts';
+export * from './type-urls.ts';

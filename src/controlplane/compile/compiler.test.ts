@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Pod } from '../../platform/kubernetes/index.ts';
-import * as wire from '../../protocol/index.ts';
+import * as wire from '../../protocol/messages/index.ts';
 import { contentVersion } from '../xds/store.ts';
 import { MeshCompiler } from './compiler.ts';
 import { CONTEXT, compile, type Entry, fault, peer, pod, policy, put, service } from './objects.test.ts';

@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { decodeServicePlan } from '../../mesh/http/index.ts';
 import type { DestinationRule, Gateway, GatewayClass, HttpRoute, TcpRoute, VirtualService } from '../../platform/kubernetes/index.ts';
-import { ServicePlanMessageSchema } from '../../protocol/index.ts';
+import { ServicePlanMessageSchema } from '../../protocol/messages/index.ts';
 import { MeshCompiler } from '../compile/compiler.ts';
 import { CONTEXT, fault, keyOf, type Entry as MeshEntry, pod, put, service } from '../compile/objects.test.ts';
 import { selectsPod } from '../compile/service.ts';

@@ -1,12 +1,12 @@
 /** Asks the CA for workload certificates (ambient contract 5.1). */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
+  decodeMessage,
+  encodeMessage,
   GrpcCode,
   type GrpcStatus,
   grpcCodeName,
-  type IstioCertificateRequest,
-  IstioCertificateRequestSchema,
-  IstioCertificateResponseSchema,
+  IstioCertificateRequestTable,
+  IstioCertificateResponseTable,
 } from '../../protocol/index.ts';
 import { readCertificate, type WorkloadCertificate } from './certificate.ts';
 import type { ControlPlaneTarget, CoreConfig } from './config.ts';
@@ -31,20 +31,21 @@ export class CaClient {
   /** A certificate with a fresh key. */
   async fetch(identity: string): Promise<WorkloadCertificate> {
     const { csrPem, keyPem } = await createSigningRequest(identity);
-    const request = create(IstioCertificateRequestSchema, {
+    const request = encodeMessage(IstioCertificateRequestTable, {
       csr: csrPem,
       validityDuration: BigInt(this.#config.secretTtlSeconds),
       ...(this.#impersonates ? { metadata: { ImpersonatedIdentity: identity } } : {}),
     });
-    const response = fromBinary(IstioCertificateResponseSchema, await this.#call(request));
-    return readCertificate(response.certChain, keyPem, this.#impersonates ? identity : undefined);
+    const response = decodeMessage(IstioCertificateResponseTable, await this.#call(request));
+    if (!response.ok) throw new Error(`CA: ${response.error}`);
+    return readCertificate(response.value.certChain, keyPem, this.#impersonates ? identity : undefined);
   }
 
   close(): void {
     this.#channel.close();
   }
 
-  #call(request: IstioCertificateRequest): Promise<Uint8Array> {
+  #call(request: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       let answer: Uint8Array | undefined;
       const onMessage = (message: Uint8Array): void => {
@@ -56,7 +57,7 @@ export class CaClient {
         else resolve(answer);
       };
       const call = this.#channel.call(METHOD, { onMessage, onEnd }, TIMEOUT_MS);
-      call.write(toBinary(IstioCertificateRequestSchema, request), true);
+      call.write(request, true);
     });
   }
 }

@@ -1,13 +1,14 @@
 /** Delta ADS to the control plane (ambient contract 4.1 and 4.2): subscribes to everything of each type, applies what is good, rejects the rest by name. */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Counter, Logger, Registry } from '../../platform/telemetry/index.ts';
 import {
-  type DeltaDiscoveryRequest,
-  DeltaDiscoveryRequestSchema,
-  type DeltaDiscoveryResponse,
-  DeltaDiscoveryResponseSchema,
+  DeltaDiscoveryRequestTable,
+  DeltaDiscoveryResponseTable,
+  decodeMessage,
+  encodeMessage,
   GrpcCode,
   grpcCodeName,
+  type Init,
+  type MessageOf,
 } from '../../protocol/index.ts';
 import { Backoff } from './backoff.ts';
 import type { ControlPlaneTarget, CoreConfig } from './config.ts';
@@ -38,7 +39,9 @@ export interface XdsHandler {
 /** Ends that are ordinary in the life of a control plane: try again at once. */
 const ORDINARY: ReadonlySet<number> = new Set([GrpcCode.UNKNOWN, GrpcCode.CANCELLED, GrpcCode.DEADLINE_EXCEEDED]);
 
-const serialize = (request: DeltaDiscoveryRequest): Uint8Array => toBinary(DeltaDiscoveryRequestSchema, request);
+type Request = MessageOf<typeof DeltaDiscoveryRequestTable>;
+
+const serialize = (request: Init<Request>): Uint8Array => encodeMessage(DeltaDiscoveryRequestTable, request);
 
 export class XdsClient {
   readonly #channel: GrpcChannel;
@@ -109,15 +112,14 @@ export class XdsClient {
       let isBroken = false;
       const stream = this.#channel.call(METHOD, {
         onMessage: (message) => {
-          let response: DeltaDiscoveryResponse;
-          try {
-            response = fromBinary(DeltaDiscoveryResponseSchema, message);
-          } catch (error) {
-            this.#logger.error('xds: cannot read an answer', { error: (error as Error).message });
+          const decoded = decodeMessage(DeltaDiscoveryResponseTable, message);
+          if (!decoded.ok) {
+            this.#logger.error('xds: cannot read an answer', { error: decoded.error });
             isBroken = true;
             stream.cancel();
             return;
           }
+          const response = decoded.value;
           received = true;
           this.#messages.labels({ url: response.typeUrl }).inc();
           this.#messageBytes.labels({ url: response.typeUrl }).inc(message.length);
@@ -138,15 +140,15 @@ export class XdsClient {
     });
   }
 
-  #initialRequest(typeUrl: string): DeltaDiscoveryRequest {
-    return create(DeltaDiscoveryRequestSchema, {
+  #initialRequest(typeUrl: string): Init<Request> {
+    return {
       typeUrl,
       node: nodeOf(this.#config),
       initialResourceVersions: Object.fromEntries(this.#versions.get(typeUrl)!),
-    });
+    };
   }
 
-  #handle(stream: GrpcCall, response: DeltaDiscoveryResponse): void {
+  #handle(stream: GrpcCall, response: MessageOf<typeof DeltaDiscoveryResponseTable>): void {
     const { typeUrl, nonce } = response;
     const handler = this.#handlers.get(typeUrl);
     let rejections: XdsRejection[] = [];
@@ -170,12 +172,8 @@ export class XdsClient {
     if (detail !== '') this.#logger.error('xds: resources rejected', { type: typeUrl, error: detail });
     else if (this.#awaited.delete(typeUrl) && this.#awaited.size === 0) this.#ready.resolve();
     this.#logger.debug('xds: received', { type: typeUrl, resources: response.resources.length, removed: response.removedResources.length });
-    const answer = create(DeltaDiscoveryRequestSchema, {
-      typeUrl,
-      responseNonce: nonce,
-      ...(detail === '' ? {} : { errorDetail: { code: GrpcCode.INVALID_ARGUMENT, message: detail } }),
-    });
-    stream.write(serialize(answer));
+    const errorDetail = detail === '' ? undefined : { code: GrpcCode.INVALID_ARGUMENT, message: detail };
+    stream.write(serialize({ typeUrl, responseNonce: nonce, errorDetail }));
   }
 }
 

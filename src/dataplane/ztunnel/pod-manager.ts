@@ -1,5 +1,4 @@
 /** The pods of this node that are in the mesh, as the node agent announces them over ZDS (ambient contract 6.1). */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   closeDescriptor,
   connectSeqpacket,
@@ -9,12 +8,13 @@ import {
 } from '../../platform/linux/index.ts';
 import type { Counter, Gauge } from '../../platform/telemetry/index.ts';
 import {
-  type AddWorkload,
+  decodeMessage,
+  encodeMessage,
+  type MessageOf,
   Version,
-  type WorkloadRequest,
-  WorkloadRequestSchema,
-  WorkloadResponseSchema,
-  ZdsHelloSchema,
+  WorkloadRequestTable,
+  WorkloadResponseTable,
+  ZdsHelloTable,
 } from '../../protocol/index.ts';
 import { Backoff } from '../core/backoff.ts';
 import type { Readiness } from '../core/readiness.ts';
@@ -81,7 +81,7 @@ export class PodManager {
       try {
         const connection = connectSeqpacket(config.inpodSocket);
         this.#connection = connection;
-        await connection.send(toBinary(ZdsHelloSchema, create(ZdsHelloSchema, { version: Version.V1 })));
+        await connection.send(encodeMessage(ZdsHelloTable, { version: Version.V1 }));
         log.info('connected to the node agent', { socket: config.inpodSocket });
         this.#backoff.reset();
         await this.#serve(connection);
@@ -135,20 +135,17 @@ export class PodManager {
   }
 
   async #answer(connection: SeqpacketConnection, error: string): Promise<void> {
-    const response = create(WorkloadResponseSchema, { payload: { case: 'ack', value: { error } } });
-    await connection.send(toBinary(WorkloadResponseSchema, response));
+    await connection.send(encodeMessage(WorkloadResponseTable, { payload: { case: 'ack', value: { error } } }));
   }
 
   /** The error of the acknowledgement, empty when all is well. */
   #handle(message: SeqpacketMessage): string {
-    let request: WorkloadRequest;
-    try {
-      request = fromBinary(WorkloadRequestSchema, message.bytes);
-    } catch (error) {
+    const request = decodeMessage(WorkloadRequestTable, message.bytes);
+    if (!request.ok) {
       this.#closeAll(message);
-      throw new MessageError(`undecodable message: ${(error as Error).message}`);
+      throw new MessageError(`undecodable message: ${request.error}`);
     }
-    const { payload } = request;
+    const { payload } = request.value;
     if (payload.case !== 'add' && message.fds.length > 0) {
       this.#closeAll(message);
       throw new MessageError(`a descriptor came with "${payload.case}", which takes none`);
@@ -173,7 +170,7 @@ export class PodManager {
     }
   }
 
-  #add(add: AddWorkload, message: SeqpacketMessage): string {
+  #add(add: Extract<MessageOf<typeof WorkloadRequestTable>['payload'], { case: 'add' }>['value'], message: SeqpacketMessage): string {
     const [namespace] = message.fds;
     if (namespace === undefined || message.fds.length !== 1) {
       this.#closeAll(message);

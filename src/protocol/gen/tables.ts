@@ -60,7 +60,9 @@ export const AuthorizationTable: Table<Plain<authorization.Authorization>> = /* 
   [6, 'dryRun', 'bool'],
 );
 export const Scope = /* @__PURE__ */ enumeration<typeof authorization.Scope>({ GLOBAL: 0, NAMESPACE: 1, WORKLOAD_SELECTOR: 2 });
+export type Scope = authorization.Scope;
 export const Action = /* @__PURE__ */ enumeration<typeof authorization.Action>({ ALLOW: 0, DENY: 1 });
+export type Action = authorization.Action;
 export const IstioCertificateRequestTable: Table<Plain<ca.IstioCertificateRequest>> = /* @__PURE__ */ table(
   'istio.v1.auth.IstioCertificateRequest',
   [1, 'csr', 'string'],
@@ -223,16 +225,27 @@ export const AddressTable: Table<Plain<workload.Address>> = /* @__PURE__ */ tabl
   [2, 'service', workload_ServiceTable, 'plain', 'type'],
 );
 export const TunnelProtocol = /* @__PURE__ */ enumeration<typeof workload.TunnelProtocol>({ NONE: 0, HBONE: 1, LEGACY_ISTIO_MTLS: 2 });
+export type TunnelProtocol = workload.TunnelProtocol;
 export const WorkloadType = /* @__PURE__ */ enumeration<typeof workload.WorkloadType>({ DEPLOYMENT: 0, CRONJOB: 1, POD: 2, JOB: 3 });
+export type WorkloadType = workload.WorkloadType;
 export const WorkloadStatus = /* @__PURE__ */ enumeration<typeof workload.WorkloadStatus>({ HEALTHY: 0, UNHEALTHY: 1 });
+export type WorkloadStatus = workload.WorkloadStatus;
 export const AppProtocol = /* @__PURE__ */ enumeration<typeof workload.AppProtocol>({ UNKNOWN: 0, HTTP11: 1, HTTP2: 2, GRPC: 3, TCP: 4, TLS: 5 });
+export type AppProtocol = workload.AppProtocol;
 export const ApplicationTunnel_Protocol = /* @__PURE__ */ enumeration<typeof workload.ApplicationTunnel_Protocol>({ NONE: 0, PROXY: 1 });
+export type ApplicationTunnel_Protocol = workload.ApplicationTunnel_Protocol;
 export const NetworkMode = /* @__PURE__ */ enumeration<typeof workload.NetworkMode>({ STANDARD: 0, HOST_NETWORK: 1 });
+export type NetworkMode = workload.NetworkMode;
 export const LoadBalancing_Scope = /* @__PURE__ */ enumeration<typeof workload.LoadBalancing_Scope>({ UNSPECIFIED_SCOPE: 0, REGION: 1, ZONE: 2, SUBZONE: 3, NODE: 4, CLUSTER: 5, NETWORK: 6 });
+export type LoadBalancing_Scope = workload.LoadBalancing_Scope;
 export const LoadBalancing_Mode = /* @__PURE__ */ enumeration<typeof workload.LoadBalancing_Mode>({ UNSPECIFIED_MODE: 0, STRICT: 1, FAILOVER: 2, PASSTHROUGH: 3 });
+export type LoadBalancing_Mode = workload.LoadBalancing_Mode;
 export const LoadBalancing_HealthPolicy = /* @__PURE__ */ enumeration<typeof workload.LoadBalancing_HealthPolicy>({ ONLY_HEALTHY: 0, ALLOW_ALL: 1 });
+export type LoadBalancing_HealthPolicy = workload.LoadBalancing_HealthPolicy;
 export const IPFamilies = /* @__PURE__ */ enumeration<typeof workload.IPFamilies>({ AUTOMATIC: 0, IPV4_ONLY: 1, IPV6_ONLY: 2, DUAL: 3 });
+export type IPFamilies = workload.IPFamilies;
 export const Service_Visibility = /* @__PURE__ */ enumeration<typeof workload.Service_Visibility>({ PUBLIC: 0, NAMESPACE: 1 });
+export type Service_Visibility = workload.Service_Visibility;
 const zds_WorkloadInfoTable = /* @__PURE__ */ table(
   'istio.workload.zds.WorkloadInfo',
   [1, 'name', 'string'],
@@ -275,3 +288,4 @@ export const ZdsHelloTable: Table<Plain<zds.ZdsHello>> = /* @__PURE__ */ table(
   [1, 'version', 'enum'],
 );
 export const Version = /* @__PURE__ */ enumeration<typeof zds.Version>({ NOT_USED: 0, V1: 1 });
+export type Version = zds.Version;

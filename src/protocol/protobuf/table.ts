@@ -32,6 +32,9 @@ export interface Table<T> {
   readonly message?: T;
 }
 
+/** The message of a table, in memory. */
+export type MessageOf<S> = S extends Table<infer T> ? T : never;
+
 export type FieldRow = readonly [number: number, name: string, type: FieldType, label?: Label, oneof?: string];
 
 /** A table from its rows. */
