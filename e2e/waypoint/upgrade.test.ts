@@ -83,6 +83,28 @@ test('the client may end its side and still be answered', async () => {
   expect(await client.ended()).toBe('answer');
 });
 
+test('the endpoint may end its side and still be told', async () => {
+  const { client, peer } = await open();
+  peer.send('last words');
+  peer.finish();
+  expect(await client.ended()).toBe('last words');
+  await Bun.sleep(200);
+  client.send('answer');
+  client.finish();
+  expect(await peer.ended()).toBe('answer');
+  await Promise.all([client.closed(), peer.closed()]);
+});
+
+test('an endpoint that has ended and goes takes the client with it', async () => {
+  const { client, peer } = await open();
+  peer.close();
+  await client.ended();
+  client.send('is anybody there?');
+  await Bun.sleep(100);
+  client.send('no?');
+  await client.closed();
+});
+
 test('a refused upgrade is an ordinary answer, and the connection goes on', async () => {
   server.forget();
   const client = await connect(lab, raw);

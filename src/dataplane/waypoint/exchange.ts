@@ -66,6 +66,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
   #isRequestEnded: boolean;
   #requestTrailers: HeaderList = NO_TRAILERS;
   #isResponseStarted = false;
+  #isResponseEnded = false;
   #isDone = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #attemptTimer: ReturnType<typeof setTimeout> | undefined;
@@ -252,6 +253,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     this.#requestTrailers = trailers;
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.finish(trailers);
     this.#stream?.finishRequest(trailers);
+    if (this.#isResponseEnded) this.#finish();
   }
 
   onResponseDrained(): void {
@@ -321,7 +323,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     if (this.#isDone) return;
     if (trailers.length > 0) this.#record.grpcStatus = grpcStatusOf(trailers) ?? this.#record.grpcStatus;
     this.#downstream.finishResponse(trailers);
-    this.#finish();
+    // Of what began with 101 each direction ends by itself.
+    this.#isResponseEnded = true;
+    if (this.#record.status !== 101 || this.#isRequestEnded) this.#finish();
   }
 
   onRequestDrained(): void {

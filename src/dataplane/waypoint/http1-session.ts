@@ -241,11 +241,13 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     if (this.#isOver) return;
     if (this.#isChunked) this.#channel.write(encodeLastChunk(this.#acceptsTrailers ? trailers : NO_HEADERS));
     this.#isResponseDone = true;
+    if (this.#isTunnel && !this.#isRequestDone) {
+      // The endpoint has said its last word, the client not yet.
+      this.#channel.finish();
+      return;
+    }
     this.#exchange = undefined;
-    if (this.#isTunnel) {
-      // The endpoint has said its last word; what the client still says has no reader.
-      this.#part();
-    } else this.#settle();
+    this.#settle();
   }
 
   abortResponse(): void {
@@ -329,6 +331,7 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
       if (this.#isRequestDone) return;
       this.#isRequestDone = true;
       exchange?.onRequestEnd(NO_HEADERS);
+      if (this.#isResponseDone) this.#part();
     } else if (!this.#isRequestDone) {
       this.#cut();
       exchange?.onClientGone('the client ended its connection within a request');

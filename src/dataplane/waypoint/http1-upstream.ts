@@ -31,6 +31,8 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
   #isAnswered = false;
   #bodyOctets = 0;
   #isTunnel = false;
+  /** Of a tunnel: the endpoint says no more. */
+  #hasEnded = false;
   #isGone = false;
   /** Requests it has carried. */
   requests = 0;
@@ -116,8 +118,10 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
   finishRequest(trailers: HeaderList): void {
     if (this.#isGone || this.#isRequestDone) return;
     this.#isRequestDone = true;
-    if (this.#isTunnel) this.#channel?.finish();
-    else if (this.#isChunked) this.#write(encodeLastChunk(trailers));
+    if (this.#isTunnel) {
+      this.#channel?.finish();
+      if (this.#hasEnded) this.#gone();
+    } else if (this.#isChunked) this.#write(encodeLastChunk(trailers));
   }
 
   cancel(): void {
@@ -167,10 +171,13 @@ export class Http1Upstream implements ChannelEvents, Http1Handler, UpstreamStrea
     if (this.#isGone) return;
     const events = this.#events;
     if (this.#isTunnel) {
-      this.#events = undefined;
+      // The client may still have something to say.
+      this.#hasEnded = true;
+      if (this.#isRequestDone) {
+        this.#channel?.finish();
+        this.#gone();
+      }
       events?.onResponseEnd(NO_TRAILERS);
-      this.#channel?.finish();
-      this.#gone();
       return;
     }
     this.#isKeptAlive = false;
