@@ -347,11 +347,12 @@ export class ControlPlane {
   async #useAuthority(): Promise<void> {
     const { authority, source } = await loadAuthority(this.#client, this.#config.rootNamespace, this.#config.trustDomain);
     if (this.#authority !== undefined && Bun.deepEquals(this.#authority.material, authority.material)) return;
+    const names = servingNames(this.#config.rootNamespace, this.#config.clusterDomain, this.#config.extraServerNames);
+    // Whoever is given the new root can verify this server with it at once.
+    await this.#serving.renew(authority, names);
     this.#authority = authority;
     this.metrics.rootExpiry.set(Math.floor(authority.notAfter.getTime() / 1000));
-    const names = servingNames(this.#config.rootNamespace, this.#config.clusterDomain, this.#config.extraServerNames);
     const renew = () => this.#serving.renew(this.#authority!, names);
-    await renew();
     this.#serving.keepFresh(renew, (error) => this.#log.error(`the serving certificate was not renewed: ${error.message}`));
     this.#log.info(`signing with the CA of Secret ${this.#config.rootNamespace}/${source}`, { expires: authority.notAfter.toISOString() });
     this.#root.request();

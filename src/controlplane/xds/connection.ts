@@ -5,10 +5,14 @@ import { type Outgoing, Subscription, type TypeRequest } from './subscription.ts
 
 /** Types one stream may ask for; ztunnel asks for two, the largest known client for about ten. */
 export const TYPES_PER_STREAM_LIMIT = 32;
+/** Requests of one stream that may wait for the first compilation. */
+export const EARLY_REQUESTS_LIMIT = 1000;
 
 export interface ConnectionSink {
   /** Returns false when the transport is full: then nothing is sent until `flush` is called again. */
   write(response: Uint8Array): boolean;
+  /** A request that had to wait cannot be served: the stream is over. */
+  onProblem(problem: ProtocolProblem): void;
   onSent?(typeUrl: string, response: Outgoing, size: number): void;
   onRejected?(typeUrl: string, reason: string): void;
 }
@@ -31,6 +35,8 @@ export class Connection {
   #nodeName = '';
   #gateway = '';
   #isFull = false;
+  /** What came before the first compilation: taken then, because until then nothing can be told apart from what a client holds. */
+  #early: DeltaDiscoveryRequest[] = [];
   #isOpen: () => boolean;
 
   /** `isOpen` says whether there is anything to answer with yet (the first compilation). */
@@ -78,6 +84,18 @@ export class Connection {
       this.#gateway = typeof gateway === 'string' ? gateway : '';
     }
     if (request.typeUrl === '') return { code: 'INVALID_ARGUMENT', message: 'missing type_url' };
+    if (!this.#isOpen()) {
+      if (this.#early.length >= EARLY_REQUESTS_LIMIT)
+        return { code: 'RESOURCE_EXHAUSTED', message: `more than ${EARLY_REQUESTS_LIMIT} requests before the first answer` };
+      this.#early.push(request);
+      return undefined;
+    }
+    const problem = this.#take(request);
+    this.flush();
+    return problem;
+  }
+
+  #take(request: DeltaDiscoveryRequest): ProtocolProblem | undefined {
     const subscription = this.#subscription(request.typeUrl);
     if (subscription === undefined)
       return { code: 'RESOURCE_EXHAUSTED', message: `more than ${TYPES_PER_STREAM_LIMIT} resource types on one stream` };
@@ -92,7 +110,6 @@ export class Connection {
     const outcome = subscription.receive(typeRequest);
     if (outcome === 'over-limit') return { code: 'RESOURCE_EXHAUSTED', message: 'too many resource names subscribed on one stream' };
     if (error !== undefined && outcome !== 'stale') this.#sink.onRejected?.(request.typeUrl, error);
-    this.flush();
     return undefined;
   }
 
@@ -110,6 +127,10 @@ export class Connection {
   /** Sends what is due, as far as the transport takes it. */
   flush(): void {
     if (!this.#isOpen()) return;
+    for (const request of this.#early.splice(0)) {
+      const problem = this.#take(request);
+      if (problem !== undefined) this.#sink.onProblem(problem);
+    }
     for (const [typeUrl, subscription] of this.#subscriptions) {
       if (this.#isFull) return;
       const outgoing = subscription.next();

@@ -116,6 +116,7 @@ export class DiscoveryServer {
       this.#stores,
       {
         write: (response) => !isOver && call.write(response),
+        onProblem: (problem) => refuse(statusOf(problem), problem.message),
         onSent: (typeUrl, outgoing, size) => this.#events.onSent?.(opened, typeUrl, outgoing.count, size),
         onRejected: (typeUrl, reason) => this.#events.onRejected?.(opened, typeUrl, reason),
       },
