@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import * as packet from 'dns-packet';
 import { applyRedirection, removeRedirection } from '../../src/node/redirection.ts';
 import { DEFAULT_POD_RULES } from '../../src/node/rules.ts';
-import { dial } from './apps.ts';
+import { dial, serve } from './apps.ts';
 import { ask, askTcp, askUdp, edns, framed, Nameserver, reply, UdpClient, withResolvConf } from './dns-peers.ts';
 import { ipBytes, LATEEN, Lab, type TestProxy, until } from './lab.ts';
 import type { Pod } from './network.ts';
@@ -303,6 +303,23 @@ test('a pod that the control plane does not know gets no answers', async () => {
   await proxy.remove(stranger);
 }, 30_000);
 
+test('a pod whose port is taken is not served half: it waits, and joins when the port is free', async () => {
+  const taken = lab.network.addPod(client.node, 'taken', 21);
+  lab.workload(taken, 'taken');
+  await lab.push();
+  const blocker = serve(taken, 15_053);
+  expect(await proxy.add(taken, 'taken')).toContain('EADDRINUSE');
+  expect(proxy.http(15_021, '/healthz/ready')).toContain('workload proxy manager');
+  // Nothing of it was left listening.
+  const early = dial(taken, '127.0.0.1', 15_001);
+  expect(await early.closed.promise).toBeInstanceOf(Error);
+  blocker.close();
+  await proxy.ready();
+  await redirect(taken, (netns) => applyRedirection(netns, CAPTURE));
+  expect(addressesOf(packet.decode((await askUdp(taken, DNS_IP, ask('web')))!))).toEqual(['10.96.0.1']);
+  await proxy.remove(taken);
+}, 30_000);
+
 describe('hostile clients', () => {
   test('that send garbage get nothing, or what the nameserver says, and harm nobody', async () => {
     nameserver.script = () => [];
@@ -347,6 +364,7 @@ describe('hostile clients', () => {
     clearInterval(trickle);
     expect(performance.now() - started).toBeGreaterThan(5000);
     expect(addressesOf(await resolve(ask('web'), 'tcp'))).toEqual(['10.96.0.1']);
+    expect(proxy.metric('lateen_connection_faults_total')).toBe(0);
   }, 40_000);
 });
 
