@@ -10,8 +10,9 @@ export type Accept = (socket: TcpSocket) => SocketEvents | undefined;
 const deaf: SocketEvents = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 /** IPv4 addresses of dual-stack sockets come as `::ffff:10.0.0.1`. */
-export const plainAddress = (address: string): string =>
-  address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+export const plainAddress = (address: string | undefined): string =>
+  // Bun has no address for a peer that is gone already, whatever its types say.
+  address === undefined ? '' : address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 
 export class TcpListener {
   #fd: number;

@@ -9,7 +9,7 @@ async function clientHello(servername: string | undefined): Promise<Uint8Array> 
   const received = Promise.withResolvers<Uint8Array>();
   const server = net.createServer((socket) => {
     socket.once('data', (chunk) => {
-      received.resolve(chunk);
+      received.resolve(Buffer.from(chunk));
       socket.destroy();
     });
     socket.on('error', () => {});
