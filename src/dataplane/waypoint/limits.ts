@@ -4,8 +4,8 @@ export const LIMITS = {
   IDLE_CONNECTION: 3_600_000,
   /** From the first octet of a request head to its last: a slow sender is cut. */
   HEAD_TIMEOUT: 60_000,
-  /** An exchange in which nothing moves (Envoy's `stream_idle_timeout`). */
-  IDLE_STREAM: 300_000,
+  /** An exchange in which nothing moves. Istio sets none, Envoy five minutes, which a model that thinks before it speaks can outlast. */
+  IDLE_STREAM: 3_600_000,
   /** A plain TCP connection in which nothing moves (Envoy's `tcp_proxy` default). */
   IDLE_TCP: 3_600_000,
   /** Connecting to an endpoint. */
