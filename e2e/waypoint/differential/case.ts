@@ -14,6 +14,8 @@ export interface Case {
   readonly probes: boolean;
   /** Requests that reach backends although no response waits for them (mirrors). */
   readonly arrivals: number;
+  /** How long the answer to the plain request is waited for behind one that was answered, milliseconds. */
+  readonly patience: number;
 }
 
 export type CaseOptions = Partial<Omit<Case, 'name' | 'send'>>;
@@ -22,7 +24,7 @@ export type CaseOptions = Partial<Omit<Case, 'name' | 'send'>>;
 export function raw(name: string, send: string | readonly (string | number)[], options: CaseOptions = {}): Case {
   const parts = typeof send === 'string' ? [send] : send;
   const first = typeof parts[0] === 'string' ? (/^([A-Z]+) /.exec(parts[0])?.[1] ?? 'GET') : 'GET';
-  return { name, send: parts, responses: 1, methods: [first], ends: false, probes: true, arrivals: 0, ...options };
+  return { name, send: parts, responses: 1, methods: [first], ends: false, probes: true, arrivals: 0, patience: 4000, ...options };
 }
 
 /** `GET <target>` with a `Host` and these lines. */

@@ -60,7 +60,7 @@ const PIECES = [
 
 type Mutation = (text: string) => string;
 
-const place = fc.double({ min: 0, max: 1, noNaN: true });
+const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const at = (text: string, where: number): number => Math.floor(where * text.length);
 
 const octet = fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code));
@@ -116,3 +116,50 @@ export const mutated = (texts: readonly string[]): fc.Arbitrary<string> =>
       mutations: fc.array(fc.oneof(insertion, replacement, deletion, doubling, moving, newLine), { minLength: 1, maxLength: 3 }),
     })
     .map(({ text, mutations }) => mutations.reduce((sofar, mutation) => mutation(sofar), text));
+
+type Field = readonly [name: string, value: string];
+
+const fieldMutation = fc
+  .record({
+    kind: fc.constantFrom('name', 'value', 'value', 'double', 'move', 'drop', 'add'),
+    where: place,
+    other: place,
+    what: piece,
+    field: fc.constantFrom<Field>(
+      ['content-length', '5'],
+      ['content-length', '0'],
+      ['transfer-encoding', 'chunked'],
+      ['host', 'app.test'],
+      ['te', 'trailers'],
+      ['connection', 'close'],
+      ['cookie', 'a=b'],
+      [':path', '/evil'],
+      [':protocol', 'x'],
+      ['expect', '100-continue'],
+    ),
+  })
+  .map(({ kind, where, other, what, field }) => (fields: readonly Field[]): readonly Field[] => {
+    const index = Math.floor(where * fields.length);
+    const [name, value] = fields[index] ?? field;
+    const spliced = (text: string): string => text.slice(0, at(text, other)) + what + text.slice(at(text, other));
+    switch (kind) {
+      case 'name':
+        return fields.with(index, [spliced(name), value]);
+      case 'value':
+        return fields.with(index, [name, spliced(value)]);
+      case 'double':
+        return fields.toSpliced(Math.floor(other * fields.length), 0, [name, value]);
+      case 'move':
+        return fields.toSpliced(index, 1).toSpliced(Math.floor(other * fields.length), 0, [name, value]);
+      case 'drop':
+        return fields.toSpliced(index, 1);
+      default:
+        return fields.toSpliced(Math.floor(other * (fields.length + 1)), 0, field);
+    }
+  });
+
+/** A list of HTTP/2 fields, with one to three mutations. */
+export const mutatedFields = (fields: readonly Field[]): fc.Arbitrary<readonly Field[]> =>
+  fc
+    .array(fieldMutation, { minLength: 1, maxLength: 3 })
+    .map((mutations) => mutations.reduce((sofar, mutation) => (sofar.length === 0 ? sofar : mutation(sofar)), fields));

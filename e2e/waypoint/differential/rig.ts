@@ -11,13 +11,12 @@ import { arrivalLines, conversationLines, streamLines } from './outcome.ts';
 import { BACKEND_PORT, BACKENDS, type BackendName, PLAN, SERVICE_PORT } from './scenario.ts';
 
 const ENVOY_PORT = 19_080;
-const PROBE = `${PROBE_LINE}\r\nHost: probe.test\r\n\r\n`;
+/** Sent behind a case, to see whether the connection can be used on. */
+export const PROBE = `${PROBE_LINE}\r\nHost: probe.test\r\n\r\n`;
 
 /** How long an answer is waited for, milliseconds: at all; when the other proxy has answered; when none is expected. */
 const PATIENCE = 8000;
 const PATIENCE_BEHIND = 2000;
-/** Behind a request that was answered. */
-const PATIENCE_FOR_PROBE = 4000;
 const PATIENCE_FOR_NONE = 300;
 /** A server may ignore a stream it has closed: there is not always an answer. */
 const PATIENCE_FOR_H2 = 3000;
@@ -99,7 +98,7 @@ export class Rig {
     const closed = clients.map((client) => client.isClosed);
     if (one.probes) {
       for (const client of clients) if (!client.isClosed) client.send(Buffer.from(PROBE));
-      await together(clients, (client) => isProbed(client, one.methods), before.includes(0) ? PATIENCE_FOR_NONE : PATIENCE_FOR_PROBE);
+      await together(clients, (client) => isProbed(client, one.methods), before.includes(0) ? PATIENCE_FOR_NONE : one.patience);
     }
     for (const client of clients) if (!one.probes && !client.isClosed) client.close();
     const outcomes = await Promise.all(
