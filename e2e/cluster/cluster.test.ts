@@ -74,10 +74,12 @@ const readyPods = (app: string, count: number): Promise<PodView[]> =>
     return found.length === count && found.every(isReady) && found;
   });
 
-async function run(pod: PodView, command: readonly string[]): Promise<{ code: number; output: string }> {
+/** `onOutput` is called when anything comes. */
+async function run(pod: PodView, command: readonly string[], onOutput?: () => void): Promise<{ code: number; output: string }> {
   let output = '';
   const collect = (chunk: Uint8Array): void => {
     output += new TextDecoder().decode(chunk);
+    onOutput?.();
   };
   const session = await exec(client, { namespace, pod: pod.metadata!.name!, command, onStdout: collect, onStderr: collect });
   return { code: await session.exit, output };
@@ -217,7 +219,7 @@ e2e('a rollout replaces every pod and loses no request', async () => {
     return now.length === 2 && now.every((pod) => isReady(pod) && !old.has(pod.metadata?.name));
   });
   const { output } = await load;
-  const { requests, errors } = JSON.parse(output) as { requests: number; errors: string[] };
+  const { requests, errors } = JSON.parse(output.slice(output.indexOf('{'))) as { requests: number; errors: string[] };
   expect(requests).toBeGreaterThan(50);
   expect(errors).toEqual([]);
 });
@@ -226,7 +228,11 @@ e2e('pods keep serving while any of the cluster’s own programs is killed, and 
   const serving = (await readyPods('web', 2)).map(({ metadata, status: state }) => `${metadata?.uid} ${state?.podIP}`);
   const [from] = await readyPods('client', 1);
   await run(from!, ['rm', '-f', '/tmp/lateen-e2e-scratch/load.json']); // that of the rollout
-  const load = run(from!, ['bun', path.join(dir, 'load.ts'), 'http://web/name', '8000']).catch(() => undefined); // the session ends with the node runtime that carries it
+  const begun = Promise.withResolvers<void>();
+  // The session ends with the node runtime that carries it.
+  const load = run(from!, ['bun', path.join(dir, 'load.ts'), 'http://web/name', '8000'], begun.resolve).catch(() => undefined);
+  // The load knows the address then: who asks for a name just when its node's runtime dies has to ask again, five seconds later.
+  await begun.promise;
   for (const name of ['controllers', 'node1', 'node2']) {
     const victim = (await status()).processes.find((each) => each.name === name)!;
     process.kill(victim.pid!, 'SIGKILL');

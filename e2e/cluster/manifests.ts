@@ -31,7 +31,8 @@ const errors: string[] = [];
 let requests = 0;
 for (const end = Date.now() + Number(ms); Date.now() < end; requests++) {
   try {
-    await (await fetch(url!, { keepalive: false, signal: AbortSignal.timeout(2000) })).text();
+    await (await fetch(url!, { keepalive: false, signal: AbortSignal.timeout(10_000) })).text();
+    if (requests === 0) process.stderr.write('begun');
   } catch (error) {
     errors.push(String(error));
   }

@@ -5,10 +5,11 @@ import { Logging } from '../../../platform/telemetry/index.ts';
 import { DnsServer } from './server.ts';
 
 /** As much of an informer as the server uses, filled by hand: the server itself and its sockets are real. */
-function view<T extends Service | EndpointSlice>(objects: readonly T[]): Informer<T> {
+function view<T extends Service | EndpointSlice>(objects: readonly T[], synced = Promise.resolve()): Informer<T> {
   const find = (namespace: string, name: string) =>
     objects.find(({ metadata }) => metadata?.namespace === namespace && metadata.name === name);
   const shown = {
+    synced,
     addHandlers(handlers: InformerHandlers<T>) {
       for (const object of objects) handlers.onAdd?.(object);
     },
@@ -118,4 +119,38 @@ test('garbage gets no answer and does no harm', async () => {
     socket.send(bytes);
   socket.close();
   expect(addresses(await udp(question('web.n.svc.cluster.local')))).toEqual(['10.96.0.9']);
+});
+
+test('a name is not denied before the lists are complete: the question waits', async () => {
+  const services: Service[] = [];
+  const listed = Promise.withResolvers<void>();
+  const late = new DnsServer(
+    view(services, listed.promise),
+    view<EndpointSlice>([]),
+    new Logging({ sink: (bytes) => bytes.length }).logger('test'),
+  );
+  const free = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } });
+  const latePort = free.port;
+  free.stop(true);
+  await late.listen('127.0.0.1', latePort);
+  const replies: packet.DecodedPacket[] = [];
+  const asked = Promise.withResolvers<void>();
+  const socket = await Bun.udpSocket({
+    connect: { hostname: '127.0.0.1', port: latePort },
+    socket: {
+      data(_, reply) {
+        replies.push(packet.decode(Buffer.from(reply)));
+        asked.resolve();
+      },
+    },
+  });
+  socket.send(question('web.n.svc.cluster.local'));
+  await Bun.sleep(50);
+  expect(replies).toEqual([]);
+  services.push(service('web', { clusterIP: '10.96.0.9' }));
+  listed.resolve();
+  await asked.promise;
+  expect(addresses(replies[0]!)).toEqual(['10.96.0.9']);
+  socket.close();
+  late.close();
 });

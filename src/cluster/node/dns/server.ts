@@ -18,6 +18,8 @@ const MAX_TCP_PENDING = 64 * 1024;
 const TCP_IDLE_S = 10;
 const MAX_TCP_CLIENTS = 256;
 const UPSTREAM_LIMIT_MS = 2_000;
+/** Questions that wait for the first lists; who asks more asks again. */
+const MAX_EARLY = 1024;
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 interface TcpClient {
@@ -30,6 +32,9 @@ export class DnsServer {
   readonly #data: DnsData;
   readonly #log: Logger;
   readonly #upstreams: readonly string[];
+  /** Undefined once both lists are complete: until then a name that is not there may only not have been heard of. */
+  #synced: Promise<unknown> | undefined;
+  #early = 0;
   #udp: Bun.udp.Socket<'buffer'> | undefined;
   #tcp: Bun.TCPSocketListener<TcpClient> | undefined;
   #tcpClients = 0;
@@ -37,6 +42,10 @@ export class DnsServer {
   constructor(services: Informer<Service>, slices: Informer<EndpointSlice>, log: Logger) {
     this.#log = log;
     this.#data = informerData(services, slices);
+    this.#synced = Promise.all([services.synced, slices.synced]).then(() => {
+      this.#synced = undefined;
+    });
+    this.#synced.catch(() => {}); // stopped before: whoever waits is told
     this.#upstreams = hasDefaultRoute() ? hostResolvers(fs.readFileSync('/etc/resolv.conf', 'utf8')) : [];
   }
 
@@ -115,6 +124,11 @@ export class DnsServer {
     const question = query.questions?.[0];
     if (query.type !== 'query' || question === undefined) return undefined;
     try {
+      if (this.#synced !== undefined) {
+        if (this.#early >= MAX_EARLY) return undefined;
+        this.#early++;
+        await this.#synced;
+      }
       const found = answer({ name: question.name, type: question.type }, NETWORK.domain, this.#data);
       if (found === undefined) return await this.#forward(bytes, query, udp);
       const records: DnsRecord[] = shuffle([...found.records]);
