@@ -5,20 +5,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { HTTP1, HTTP2 } from './corpus/index.ts';
 import { SCRIPTS } from './corpus/scripts.ts';
-import { ENVOY_VERSION, findEnvoy } from './envoy.ts';
+import { ENVOY_VERSION, findEnvoy, NO_ENVOY } from './envoy.ts';
 import { EXPECTED } from './expected-differences.ts';
 import { contrast } from './outcome.ts';
 import { Rig } from './rig.ts';
 
 const envoy = findEnvoy();
-const remedy = `not run: no Envoy here; ENVOY_BIN may name one (${ENVOY_VERSION}), or npm run bench installs one`;
 
 const explained = EXPECTED.flatMap(({ differences }) => differences);
 const expected = new Map(
   explained.flatMap(({ cases, ours, envoy: theirs }) => cases.map((name) => [name, { ours, envoy: theirs }] as const)),
 );
 
-describe.skipIf(envoy === undefined)(envoy === undefined ? remedy : `beside Envoy ${ENVOY_VERSION}`, () => {
+describe.skipIf(envoy === undefined)(envoy === undefined ? NO_ENVOY : `beside Envoy ${ENVOY_VERSION}`, () => {
   const rig = new Rig();
   beforeAll(() => rig.start(envoy!, SCRIPTS), 60_000);
   afterAll(() => rig.stop());

@@ -7,6 +7,9 @@ import type { WaypointLab } from '../lab.ts';
 
 export const ENVOY_VERSION = '1.40.0';
 
+/** In place of the tests that need one. */
+export const NO_ENVOY = `not run: no Envoy here; ENVOY_BIN may name one (${ENVOY_VERSION}), or npm run bench installs one`;
+
 /** `ENVOY_BIN`, or the one a benchmark has installed. Undefined: there is none here. */
 export function findEnvoy(): string | undefined {
   const given = process.env['ENVOY_BIN'];

@@ -8,7 +8,7 @@ import type { Case } from './case.ts';
 import { disagreement, disagreementOfHttp2 } from './classes.ts';
 import { HTTP1 } from './corpus/index.ts';
 import { SCRIPTS } from './corpus/scripts.ts';
-import { ENVOY_VERSION, findEnvoy } from './envoy.ts';
+import { ENVOY_VERSION, findEnvoy, NO_ENVOY } from './envoy.ts';
 import { data, type Fields, headers } from './http2-frames.ts';
 import { mutated, mutatedFields } from './mutate.ts';
 import { Rig } from './rig.ts';
@@ -45,9 +45,10 @@ const FIELDS: Fields = [
   ['x-a', 'b'],
 ];
 
-describe.skipIf(findEnvoy() === undefined)(`damaged requests beside Envoy ${ENVOY_VERSION}`, () => {
+const envoy = findEnvoy();
+describe.skipIf(envoy === undefined)(envoy === undefined ? NO_ENVOY : `damaged requests beside Envoy ${ENVOY_VERSION}`, () => {
   const rig = new Rig();
-  beforeAll(() => rig.start(findEnvoy()!, SCRIPTS), 60_000);
+  beforeAll(() => rig.start(envoy!, SCRIPTS), 60_000);
   afterAll(() => rig.stop());
 
   test(
