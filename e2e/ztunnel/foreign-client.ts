@@ -13,7 +13,12 @@ import type { Node, Pod } from './network.ts';
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 /** A certificate for an identity, signed by the lab's authority, or by another one nobody trusts. */
-export async function issue(lab: { readonly directory: string }, identity: string, trusted = true, expired = false): Promise<WorkloadCertificate> {
+export async function issue(
+  lab: { readonly directory: string },
+  identity: string,
+  trusted = true,
+  expired = false,
+): Promise<WorkloadCertificate> {
   const saved = JSON.parse(fs.readFileSync(`${lab.directory}/root.json`, 'utf8')) as { certificate: string; key: string };
   const root = new x509.X509Certificate(saved.certificate);
   const signingKey = trusted

@@ -305,7 +305,10 @@ test('honours the annotations of a pod and reports those it cannot', async () =>
   agent.update({ ...POD, annotations: wishes }, true);
   await until('enabled', () => annotations.includes('enabled'));
   expect(await inspectRedirection(net.pod, { ...DEFAULT_POD_RULES, bypassInbound: true, virtualInterfaces: ['br0'] })).toBe('current');
-  expect(events).toEqual([expect.stringContaining('"no"pe" is not the name of an interface')]);
+  expect(events).toEqual([
+    expect.stringContaining('"no"pe" is not the name of an interface'),
+    expect.stringContaining('"maybe" is neither "true" nor "false"'),
+  ]);
 });
 
 test('keeps the node’s probe rules whole over a restart of the agent', async () => {

@@ -4,27 +4,16 @@
  * Both `workload` and `security` have an `Address`: the latter is `AuthorizationAddress`.
  */
 export {
-  Action,
-  ActionSchema,
   type Address as AuthorizationAddress,
-  AddressSchema as AuthorizationAddressSchema,
   type Authorization,
   AuthorizationSchema,
-  type Clause,
-  ClauseSchema,
   type Match,
   MatchSchema,
-  type Rule,
-  RuleSchema,
-  Scope,
-  ScopeSchema,
-  type ServiceAccountMatch,
-  ServiceAccountMatchSchema,
   type StringMatch,
   StringMatchSchema,
 } from '../gen/authorization_pb.js';
 export * from '../gen/ca_pb.js';
 export * from '../gen/discovery_pb.js';
-export { type ServicePlan as ServicePlanMessage, ServicePlanSchema as ServicePlanMessageSchema } from '../gen/traffic_pb.js';
+export { ServicePlanSchema as ServicePlanMessageSchema } from '../gen/traffic_pb.js';
 export * from '../gen/workload_pb.js';
 export * from '../gen/zds_pb.js';
