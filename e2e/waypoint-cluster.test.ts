@@ -194,6 +194,11 @@ test(
 
 test('a replica is killed: only what it was answering is lost, and another takes its place', async () => {
   const [[name, pid]] = [...(await waypoint.pids())] as [[string, number]];
+  // Sixteen connections over two replicas: each has some.
+  const opened = await buyers.open(['fresh'], OLD_CONNECTIONS_MS, 8);
+  await eventually('events on every stream', 10, async () =>
+    (await buyers.streams(opened)).every(({ events }) => events > 0) ? true : undefined,
+  );
   const killed = Date.now();
   process.kill(pid, 'SIGKILL');
   while (fs.existsSync(`/proc/${pid}/fd/0`)) await Bun.sleep(1);
@@ -202,11 +207,19 @@ test('a replica is killed: only what it was answering is lost, and another takes
     const next = (await waypoint.pids()).get(name);
     return next !== undefined && next !== pid && (await waypoint.pods()).every(isReady) ? true : undefined;
   });
-  await Bun.sleep(OBSERVE_MS);
+  const streams = await eventually('the end of the streams', 30, async () => {
+    const all = await buyers.streams(opened);
+    return all.every(({ state }) => state !== 'open') ? all : undefined;
+  });
+  const whole = streams.filter(({ state }) => state === 'whole').length;
+  expect(whole).toBeGreaterThan(0);
+  expect(whole).toBeLessThan(streams.length);
   const found = await buyers.window(killed - 1000, Date.now());
   // What it was answering: begun before its end, and lost with it.
   expect(found.failures.filter(({ at, seenAt }) => at > dead || seenAt > dead + 1000)).toEqual([]);
-  figures.push(`replica killed: ${found.requests} requests, ${found.failures.length} failed with it`);
+  figures.push(
+    `replica killed: ${found.requests} requests, ${found.failures.length} failed with it; ${whole} of ${streams.length} streams lived on`,
+  );
   expect(found.failures.length).toBeLessThan(8);
   expect(found.requests).toBeGreaterThan(100);
   expect(new Set(await peers()).difference(new Set(await addressesOf(waypoint)))).toEqual(new Set());
@@ -334,6 +347,21 @@ test('the control plane dies and comes back: traffic goes on, and what changed m
   await untilAnswering('v1', 'v2');
   await nothingLost('control plane killed', from);
 }, 90_000);
+
+test('a Gateway that is in use is deleted and made again: nothing is lost, and the service says that it goes without', async () => {
+  const from = Date.now();
+  await cluster.remove(...GATEWAY, 'waypoint', NAMESPACE);
+  await traversed();
+  const unbound = await conditionOf(cluster, ['v1', 'Service', SERVICE], 'istio.io/WaypointBound', 'False');
+  expect(unbound.message).toContain('waypoint');
+  figures.push(`deleted in use: ${unbound.reason}: ${unbound.message}`);
+  await waypoint.replicas(0);
+  await waypoint.deploy();
+  await traversed(waypoint);
+  await conditionOf(cluster, ['v1', 'Service', SERVICE], 'istio.io/WaypointBound', 'True');
+  await Bun.sleep(OBSERVE_MS);
+  await nothingLost('Gateway deleted in use', from);
+}, 120_000);
 
 test('without any replica requests fail with the reason in the log, never around the waypoint, until there is one', async () => {
   const deployment = await cluster.client.discovery.forKind('apps/v1', 'Deployment');
