@@ -1,7 +1,10 @@
 /** Processes and namespaces of a measurement: started, pinned, watched and ended by id. */
 import fs from 'node:fs';
+import path from 'node:path';
 
 export const BUN = process.execPath;
+/** Starts Lateen's programs as users do: from their bundles where those are fresh, tuned as they are shipped. */
+export const LAUNCHER = path.join(import.meta.dir, '../bin/lateen');
 const ended: (() => void)[] = [];
 const awake: number[] = [];
 

@@ -7,7 +7,7 @@ import { answers, type MakeArm, origin, PORT, PROXY_CPU, type Speaks } from './a
 import { envoyBinary, waypointBootstrap } from './envoy.ts';
 import { SERVICE, waypointConfig } from './mesh-support.ts';
 import { type Authority, makeAuthority, writeAuthority, writeCredentials } from './pki.ts';
-import { BUN, type Running, start } from './shell.ts';
+import { LAUNCHER, type Running, start } from './shell.ts';
 import { makePods, NODE_2, type Pods, pod } from './topology.ts';
 import { routesArmName } from './waypoint-result.ts';
 import { type Flavour, ISTIO, LATEEN, startAuthority, startPair } from './ztunnel.ts';
@@ -75,6 +75,7 @@ function startLateen(flavour: WaypointFlavour, place: Place, config: string): Ru
   startAuthority(folder, 'waypoint', place.namespace);
   fs.writeFileSync(path.join(folder, 'waypoint.yaml'), config);
   fs.writeFileSync(path.join(folder, 'plans.json'), JSON.stringify([benchPlan(flavour.routes)]));
+  const flags = process.env['BENCH_WAYPOINT_FLAGS'];
   const env = {
     XDS_ADDRESS: '',
     LOCAL_XDS_PATH: path.join(folder, 'waypoint.yaml'),
@@ -87,9 +88,9 @@ function startLateen(flavour: WaypointFlavour, place: Place, config: string): Ru
     SERVICE_ACCOUNT: 'waypoint',
     INSTANCE_IP: place.ip,
     IPV6_ENABLED: 'false',
+    ...(flags === undefined ? {} : { BUN_OPTIONS: flags }),
   };
-  const flags = process.env['BENCH_WAYPOINT_FLAGS']?.split(' ') ?? [];
-  const argv = [BUN, ...flags, path.join(import.meta.dir, '../src/cli/main.ts'), 'proxy', 'waypoint'];
+  const argv = [LAUNCHER, 'proxy', 'waypoint'];
   const log = path.join(folder, 'waypoint.log');
   return start(`${flavour.name}-waypoint`, argv, { namespace: place.namespace, cpu: PROXY_CPU, env, log });
 }

@@ -5,7 +5,7 @@ import type { Arm } from './arm.ts';
 import { answers, armOf, type MakeArm, origin, PROXY_CPU } from './arms.ts';
 import { ambientRedirect, localConfig, type PodOnNode, startZds } from './mesh-support.ts';
 import { makeAuthority, writeAuthority } from './pki.ts';
-import { BUN, namespace, type Running, start } from './shell.ts';
+import { BUN, LAUNCHER, namespace, type Running, start } from './shell.ts';
 import { makePods } from './topology.ts';
 
 export interface Flavour {
@@ -92,7 +92,7 @@ export const LATEEN: Flavour = {
   name: 'lateen',
   short: 'lt',
   about: 'two Lateen node proxies (shared mode), HBONE between them; one ALLOW policy, metrics and access log on',
-  command: [BUN, path.join(import.meta.dir, '../src/cli/main.ts'), 'proxy', 'ztunnel'],
+  command: [LAUNCHER, 'proxy', 'ztunnel'],
 };
 
 export const lateenArm = ztunnelArm(LATEEN);
