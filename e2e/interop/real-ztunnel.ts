@@ -18,7 +18,7 @@ interface DaemonSet {
       metadata: { labels: Record<string, string> };
       spec: {
         nodeSelector?: Record<string, string>;
-        containers: { command?: string[]; args: string[]; env: { name: string; value?: string }[] }[];
+        containers: { command?: string[] }[];
       };
     };
   };
@@ -35,9 +35,7 @@ function ztunnelOn(nodes: Record<string, string>, name: string, command?: string
   if (command === undefined) return set;
   set.metadata.name = name;
   if (name !== 'ztunnel') for (const labels of [set.spec.selector.matchLabels, set.spec.template.metadata.labels]) labels['program'] = name;
-  const container = set.spec.template.spec.containers[0]!;
-  container.command = [command];
-  container.env.push({ name: 'ISTIO_META_DNS_CAPTURE', value: 'false' });
+  set.spec.template.spec.containers[0]!.command = [command];
   return set;
 }
 

@@ -18,7 +18,8 @@ describe.skipIf(isMissing)(isMissing ? 'not run: ZTUNNEL_BIN names no real ztunn
       ok: boolean;
       stages: { name: string; errors: number; mtls_connections: number; plaintext_connections: number }[];
     };
-    expect(report.stages.map((stage) => stage.errors)).toEqual([0, 0, 0, 0]);
+    expect(report.stages.filter(({ errors }) => errors > 0)).toEqual([]);
+    expect(report.stages.map(({ name }) => name)).toContain('split-80-20');
     const ambient = report.stages.find((stage) => stage.name === 'ambient');
     expect(ambient?.plaintext_connections).toBe(0);
     expect(ambient?.mtls_connections).toBeGreaterThan(0);
