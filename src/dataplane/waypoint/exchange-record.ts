@@ -3,6 +3,7 @@ import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/http
 import { GrpcMessageCounter, isGrpcContentType } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
+import { addressOf, clusterName } from './destination-names.ts';
 import { headerOf } from './header-fields.ts';
 import type { RequestHead } from './messages.ts';
 import type { ResponseFlag } from './response-flags.ts';
@@ -108,9 +109,3 @@ export class ExchangeRecord {
     });
   }
 }
-
-export const addressOf = ({ workload, targetPort }: EndpointState): string => `${workload.addresses[0] ?? workload.hostname}:${targetPort}`;
-
-/** The name an Istio waypoint gives the destination. */
-export const clusterName = ({ service, port, subset }: WeightedBackend | Upstream['backend'], kind: 'http' | 'tcp'): string =>
-  `inbound-vip|${port}|${kind}${subset === undefined ? '' : `/${subset}`}|${service.slice(service.indexOf('/') + 1)}`;

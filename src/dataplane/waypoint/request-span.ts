@@ -1,7 +1,8 @@
 /** The span of a request: OpenTelemetry's semantic conventions for HTTP servers, and the tags Istio's proxies put beside them. */
 import type { Workload } from '../../mesh/index.ts';
 import type { SpanData } from '../../platform/telemetry/index.ts';
-import { addressOf, clusterName, type ExchangeRecord } from './exchange-record.ts';
+import { addressOf, clusterName } from './destination-names.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
 import { headerOf } from './header-fields.ts';
 
 /** What the conventions know; anything else would make a series of its own. */

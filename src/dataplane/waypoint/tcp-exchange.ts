@@ -13,7 +13,7 @@ import type { Channel, ChannelEvents } from './channel.ts';
 import type { Client } from './client.ts';
 import type { ChannelUser, Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
-import { addressOf, clusterName } from './exchange-record.ts';
+import { addressOf, clusterName } from './destination-names.ts';
 import { LIMITS } from './limits.ts';
 import type { ResponseFlag } from './response-flags.ts';
 import type { Session } from './session.ts';
