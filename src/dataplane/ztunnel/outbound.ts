@@ -51,7 +51,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   readonly #ip: string;
   readonly #port: number;
   /** Replicas of the waypoint that were not reached. */
-  readonly #unreached = new Set<string>();
+  #unreached: Set<string> | undefined;
   #record: ConnectionRecord | undefined;
   #route: Hbone | undefined;
   #workload: Workload | undefined;
@@ -123,7 +123,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
       network: config.network,
       sourceIp: this.#sourceIp,
       illegalPorts: ILLEGAL_PORTS,
-      ...(this.#unreached.size > 0 && { without: this.#unreached }),
+      ...(this.#unreached !== undefined && { without: this.#unreached }),
     });
   }
 
@@ -196,6 +196,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   #triesOther(end: ConnectionEnd): boolean {
     const route = this.#route!;
     if (route.via === 'direct' || !UNREACHED.has(end.reason)) return false;
+    this.#unreached ??= new Set();
     this.#unreached.add(route.destinationWorkload.uid);
     if (this.#unreached.size === WAYPOINT_TRIES) return false;
     const source = this.#workload!;
