@@ -67,5 +67,6 @@ export { decodeMessage } from './protobuf/decode.ts';
 export { encodeMessage } from './protobuf/encode.ts';
 export type { Init, MessageOf, Plain, Table } from './protobuf/table.ts';
 export type { Result } from './result.ts';
+export { type Certificate, isCertificateFor, readCertificateDer } from './tls/certificate.ts';
 export { CLIENT_HELLO_LIMIT, readServerName, type ServerName } from './tls/client-hello.ts';
 export * from './type-urls.ts';

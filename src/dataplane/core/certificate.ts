@@ -1,7 +1,7 @@
 /** A workload's certificate as the CA gave it, checked and ready for TLS. */
-import { X509Certificate } from 'node:crypto';
 import type { TLSOptions } from 'bun';
-import { formatIdentity, identitiesFromSubjectAltName } from '../../mesh/index.ts';
+import { formatIdentity, parseIdentity } from '../../mesh/index.ts';
+import { type Certificate, readCertificateDer } from '../../protocol/index.ts';
 
 /** What `/config_dump` shows of one certificate. */
 export interface CertificateSummary {
@@ -31,13 +31,22 @@ export const ALPN_H2 = 'h2';
 export const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+const seconds = (time: number): string => new Date(time).toISOString().replace('.000Z', 'Z');
+
+/** Throws with what is wrong with it. */
+function parse(pem: string): Certificate {
+  const parsed = readCertificateDer(Buffer.from(pem.replace(/-----[^-]+-----/g, ''), 'base64'));
+  if (!parsed.ok) throw new Error(`the CA sent a certificate that cannot be read: ${parsed.error}`);
+  return parsed.value;
+}
+
 const summarize = (pem: string): CertificateSummary => {
-  const parsed = new X509Certificate(pem);
+  const { serialNumber, notBefore, notAfter } = parse(pem);
   return {
     pem: Buffer.from(`${pem}\n`).toString('base64'),
-    serialNumber: BigInt(`0x${parsed.serialNumber}`).toString(),
-    validFrom: new Date(parsed.validFrom).toISOString().replace('.000Z', 'Z'),
-    expirationTime: new Date(parsed.validTo).toISOString().replace('.000Z', 'Z'),
+    serialNumber: serialNumber.toString(),
+    validFrom: seconds(notBefore),
+    expirationTime: seconds(notAfter),
   };
 };
 
@@ -49,8 +58,8 @@ export function readCertificate(chain: readonly string[], keyPem: string, expect
   if (chain.length < 2) throw new Error('the CA sent no root certificate: cert_chain needs the leaf first and the root last');
   const leafPem = chain[0]!.match(PEM_BLOCK)?.[0];
   if (leafPem === undefined) throw new Error('the CA sent a leaf that is not a PEM certificate');
-  const leaf = new X509Certificate(leafPem);
-  const identity = identitiesFromSubjectAltName(leaf.subjectAltName ?? '')[0];
+  const leaf = parse(leafPem);
+  const identity = leaf.uris.map(parseIdentity).find((one) => one !== undefined);
   if (identity === undefined) throw new Error('the certificate of the CA has no SPIFFE identity');
   const uri = formatIdentity(identity);
   if (expectedIdentity !== undefined && uri !== expectedIdentity) throw new Error(`the CA signed ${uri} instead of ${expectedIdentity}`);
@@ -66,8 +75,8 @@ export function readCertificate(chain: readonly string[], keyPem: string, expect
   };
   return {
     identity: uri,
-    notBefore: Date.parse(leaf.validFrom),
-    notAfter: Date.parse(leaf.validTo),
+    notBefore: leaf.notBefore,
+    notAfter: leaf.notAfter,
     chain: [leafPem, ...intermediates].map(summarize),
     roots: [...roots].map(summarize),
     serverTls: { ...common, requestCert: true, rejectUnauthorized: true },

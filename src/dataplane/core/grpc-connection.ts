@@ -1,7 +1,14 @@
 /** An HTTP/2 connection to the control plane: TLS, the name in its certificate checked, then streams. */
-import { X509Certificate } from 'node:crypto';
 import { Dial, type DialEvents, type DialFailure, type DialOptions, type TcpSocket } from '../../platform/net/index.ts';
-import { CLIENT_SETTINGS, type HeaderList, type Http2CloseReason, type Http2Settings, parseIp } from '../../protocol/index.ts';
+import {
+  CLIENT_SETTINGS,
+  type HeaderList,
+  type Http2CloseReason,
+  type Http2Settings,
+  isCertificateFor,
+  parseIp,
+  readCertificateDer,
+} from '../../protocol/index.ts';
 import { ALPN_H2 } from './certificate.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -99,10 +106,8 @@ function certificateProblem(socket: TcpSocket, serverName: string): string | und
   const { getPeerCertificate } = socket as { getPeerCertificate?: () => { raw?: Buffer; subjectaltname?: string } | null };
   const presented = getPeerCertificate?.call(socket);
   if (presented?.raw === undefined) return 'the peer has no certificate';
-  const certificate = new X509Certificate(presented.raw);
-  const isFor =
-    parseIp(serverName) === undefined ? certificate.checkHost(serverName, { subject: 'never' }) : certificate.checkIP(serverName);
-  return isFor === undefined
-    ? `the peer's certificate is not for ${serverName} but for ${presented.subjectaltname ?? 'nobody'}`
-    : undefined;
+  const certificate = readCertificateDer(presented.raw);
+  if (!certificate.ok) return certificate.error;
+  if (isCertificateFor(certificate.value, parseIp(serverName) ?? serverName)) return undefined;
+  return `the peer's certificate is not for ${serverName} but for ${presented.subjectaltname ?? 'nobody'}`;
 }

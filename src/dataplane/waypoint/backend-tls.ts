@@ -1,9 +1,9 @@
 /** TLS of the waypoint's own to an endpoint outside the mesh: DestinationRule `tls`, modes SIMPLE and MUTUAL. */
 import fs from 'node:fs';
-import tls from 'node:tls';
 import type { TLSOptions } from 'bun';
 import type { BackendTls } from '../../mesh/http/index.ts';
 import type { TcpSocket } from '../../platform/net/index.ts';
+import { isCertificateFor, parseIp, readCertificateDer } from '../../protocol/index.ts';
 
 /** What will be spoken; undefined: neither the waypoint nor TLS knows. */
 export type Alpn = 'h2' | 'http/1.1' | undefined;
@@ -61,13 +61,14 @@ export function backendTls(settings: BackendTls, serverName: string, alpn: Alpn)
 /** A chain that is good says who signed, not whom for. */
 function nameProblem(socket: TcpSocket, serverName: string, names: readonly string[] | undefined): string | undefined {
   // Bun's types do not know this of a TLS socket's members on the generic socket.
-  const { getPeerCertificate } = socket as { getPeerCertificate?: () => tls.PeerCertificate | null };
+  const { getPeerCertificate } = socket as { getPeerCertificate?: () => { raw?: Buffer; subjectaltname?: string } | null };
   const certificate = getPeerCertificate?.call(socket);
-  if (certificate === undefined || certificate === null) return 'the endpoint presented no certificate';
+  if (certificate?.raw === undefined) return 'the endpoint presented no certificate';
   const text = certificate.subjectaltname ?? '';
   if (names === undefined) {
-    const problem = tls.checkServerIdentity(serverName, certificate);
-    return problem && `the certificate of the endpoint is not for ${serverName} but ${text || 'nobody'}`;
+    const read = readCertificateDer(certificate.raw);
+    if (read.ok && isCertificateFor(read.value, parseIp(serverName) ?? serverName)) return undefined;
+    return `the certificate of the endpoint is not for ${serverName} but ${text || 'nobody'}`;
   }
   const presented = subjectAltNames(text);
   if (names.some((name) => presented.includes(name))) return undefined;

@@ -1,5 +1,4 @@
 /** Writes a registry as OpenMetrics 1.0 or as classic Prometheus text 0.0.4, as the request's headers ask. */
-import { gzipSync } from 'node:zlib';
 import type { Counter, Gauge, Histogram, HistogramHandle, Registry } from './metrics.ts';
 
 export type ExpositionFormat = 'openmetrics' | 'text';
@@ -111,7 +110,7 @@ export function answerMetrics(
   const text = expose(registry, format);
   const headers = { 'content-type': CONTENT_TYPES[format], vary: 'Accept, Accept-Encoding' };
   if (text.length < MIN_GZIP_BYTES || !acceptsGzip(acceptEncoding)) return { headers, body: text };
-  return { headers: { ...headers, 'content-encoding': 'gzip' }, body: new Uint8Array(gzipSync(text)) };
+  return { headers: { ...headers, 'content-encoding': 'gzip' }, body: Bun.gzipSync(text) };
 }
 
 /** The same as a fetch-style handler, for `Bun.serve`. */
