@@ -64,8 +64,8 @@ afterAll(async () => {
   console.log(figures.join('\n'));
 });
 
-/** Not one request since then failed. */
-async function nothingLost(what: string, from: number, atLeast = 50): Promise<void> {
+/** Not one request since then failed; there were some, however quickly it was over. */
+async function nothingLost(what: string, from: number, atLeast = 10): Promise<void> {
   const { failures, requests, slowest, byWay } = await buyers.window(from, Date.now());
   figures.push(`${what}: ${requests} requests ${JSON.stringify(byWay)}, ${failures.length} failed, slowest ${Math.round(slowest)} ms`);
   expect(failures).toEqual([]);
