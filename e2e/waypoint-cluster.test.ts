@@ -255,7 +255,7 @@ test('a canary of the waypoint gets about the share it is to have, and moving th
     await eventually(`${kind} of the deleted Gateway to go`, 20, async () =>
       (await cluster.get('v1', kind, 'next', NAMESPACE)) === undefined ? true : undefined,
     );
-  await nothingLost('deleted Gateway', gone, 10);
+  await nothingLost('deleted Gateway', gone);
 }, 120_000);
 
 test('a refused route says why while its last good version serves; two families for one service say so on both', async () => {
@@ -388,5 +388,5 @@ test('without any replica requests fail with the reason in the log, never around
   const back = Date.now() + 500;
   await traversed(waypoint);
   await Bun.sleep(OBSERVE_MS);
-  await nothingLost('back again', back, 50);
+  await nothingLost('back again', back);
 }, 120_000);
