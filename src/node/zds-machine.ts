@@ -2,19 +2,16 @@
  * The node agent's side of one ZDS connection, without sockets: hello, snapshot, then changes, one request outstanding at a time.
  * `handle` takes what happened and gives what to do; `nextDeadline` says when `tick` is due.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { Version } from '../protocol/index.ts';
 import {
-  AddWorkloadSchema,
-  DelWorkloadSchema,
-  KeepWorkloadSchema,
-  SnapshotSentSchema,
-  WorkloadInfoSchema,
-  type WorkloadRequest,
-  WorkloadRequestSchema,
-  WorkloadResponseSchema,
-  ZdsHelloSchema,
-} from '../protocol/messages/index.ts';
+  decodeMessage,
+  encodeMessage,
+  type Init,
+  type MessageOf,
+  Version,
+  WorkloadRequestTable,
+  WorkloadResponseTable,
+  ZdsHelloTable,
+} from '../protocol/index.ts';
 
 /** How long the proxy may take to say hello or to answer one request. */
 export const ZDS_DEADLINE_MS = 5_000;
@@ -87,12 +84,9 @@ export class ZdsMachine {
   }
 
   #hello(bytes: Uint8Array): ZdsOutput[] {
-    let version: Version;
-    try {
-      version = fromBinary(ZdsHelloSchema, bytes).version;
-    } catch {
-      return this.#close('the first message is no ZdsHello');
-    }
+    const hello = decodeMessage(ZdsHelloTable, bytes);
+    if (!hello.ok) return this.#close('the first message is no ZdsHello');
+    const { version } = hello.value;
     if (version !== Version.V1) return this.#close(`the proxy speaks ZDS version ${version}, this agent version 1`);
     this.#phase = 'open';
     this.#deadline = undefined;
@@ -100,14 +94,11 @@ export class ZdsMachine {
   }
 
   #response(bytes: Uint8Array, now: number): ZdsOutput[] {
-    let error: string;
-    try {
-      const { payload } = fromBinary(WorkloadResponseSchema, bytes);
-      if (payload.case !== 'ack') return this.#close('the proxy answered with an empty WorkloadResponse');
-      error = payload.value.error;
-    } catch {
-      return this.#close('the proxy sent something that is no WorkloadResponse');
-    }
+    const response = decodeMessage(WorkloadResponseTable, bytes);
+    if (!response.ok) return this.#close('the proxy sent something that is no WorkloadResponse');
+    const { payload } = response.value;
+    if (payload.case !== 'ack') return this.#close('the proxy answered with an empty WorkloadResponse');
+    const { error } = payload.value;
     const answered = this.#outstanding;
     if (!answered) return this.#close('the proxy acknowledged although no request is outstanding');
     this.#outstanding = undefined;
@@ -145,21 +136,20 @@ export class ZdsMachine {
 }
 
 export function encodeRequest(request: ZdsRequest): Uint8Array {
-  return toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, { payload: payloadOf(request) }));
+  return encodeMessage(WorkloadRequestTable, { payload: payloadOf(request) });
 }
 
-function payloadOf(request: ZdsRequest): WorkloadRequest['payload'] {
+function payloadOf(request: ZdsRequest): Init<MessageOf<typeof WorkloadRequestTable>['payload']> {
   switch (request.kind) {
     case 'add': {
       const { uid, name, namespace, serviceAccount } = request.workload;
-      const workloadInfo = create(WorkloadInfoSchema, { name, namespace, serviceAccount });
-      return { case: 'add', value: create(AddWorkloadSchema, { uid, workloadInfo }) };
+      return { case: 'add', value: { uid, workloadInfo: { name, namespace, serviceAccount } } };
     }
     case 'keep':
-      return { case: 'keep', value: create(KeepWorkloadSchema, { uid: request.uid }) };
+      return { case: 'keep', value: { uid: request.uid } };
     case 'del':
-      return { case: 'del', value: create(DelWorkloadSchema, { uid: request.uid }) };
+      return { case: 'del', value: { uid: request.uid } };
     case 'snapshotSent':
-      return { case: 'snapshotSent', value: create(SnapshotSentSchema) };
+      return { case: 'snapshotSent', value: {} };
   }
 }
