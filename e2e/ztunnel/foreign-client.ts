@@ -12,13 +12,13 @@ import type { Node, Pod } from './network.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-/** A certificate for an identity, signed by the lab's authority, or by another one nobody trusts. */
-export async function issue(
+/** A certificate for an identity as PEM, signed by the lab's authority, or by another one nobody trusts. */
+export async function issuePem(
   lab: { readonly directory: string },
   identity: string,
   trusted = true,
   expired = false,
-): Promise<WorkloadCertificate> {
+): Promise<{ certPem: string; keyPem: string; rootPem: string }> {
   const saved = JSON.parse(fs.readFileSync(`${lab.directory}/root.json`, 'utf8')) as { certificate: string; key: string };
   const root = new x509.X509Certificate(saved.certificate);
   const signingKey = trusted
@@ -38,7 +38,13 @@ export async function issue(
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
     ],
   });
-  return readCertificate([leaf.toString('pem'), saved.certificate], keyPem, identity);
+  return { certPem: `${leaf.toString('pem')}\n`, keyPem, rootPem: saved.certificate };
+}
+
+/** The same, ready for our own TLS. */
+export async function issue(...asked: Parameters<typeof issuePem>): Promise<WorkloadCertificate> {
+  const { certPem, keyPem, rootPem } = await issuePem(...asked);
+  return readCertificate([certPem, rootPem], keyPem, asked[1]);
 }
 
 /** What came back on one stream. */
