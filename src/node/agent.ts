@@ -7,6 +7,7 @@
  * Out of it: annotation removed → rules without redirects → connections end or the limit passes → ZDS del → rules removed.
  */
 import type { Logger } from '../platform/telemetry/index.ts';
+import type { ZdsWorkload } from '../protocol/index.ts';
 import type { AgentMetrics } from './agent-metrics.ts';
 import { type PodWriter, REDIRECTION, type Redirection } from './annotate.ts';
 import { waitForDrain } from './drain.ts';
@@ -16,7 +17,6 @@ import { type PodView, type RuleDefaults, redirectionOf, ruleOptionsOf } from '.
 import type { HostProbeRules } from './probe-rules.ts';
 import { applyRedirection, inspectRedirection, removeRedirection } from './redirection.ts';
 import { podRules } from './rules.ts';
-import type { ZdsWorkload } from './zds-machine.ts';
 import type { SnapshotEntry } from './zds-server.ts';
 
 const RETRY_MIN_MS = 100;

@@ -70,3 +70,4 @@ export type { Result } from './result.ts';
 export { type Certificate, isCertificateFor, readCertificateDer } from './tls/certificate.ts';
 export { CLIENT_HELLO_LIMIT, readServerName, type ServerName } from './tls/client-hello.ts';
 export * from './type-urls.ts';
+export { ZDS_DEADLINE_MS, type ZdsInput, ZdsMachine, type ZdsOutput, type ZdsRequest, type ZdsWorkload } from './zds/machine.ts';

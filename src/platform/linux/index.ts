@@ -5,12 +5,14 @@ export { inNetworkNamespace, namespaceInode } from './netns.ts';
 export { type RulesetSummary, runNft, summarizeRuleset } from './nft.ts';
 export {
   connectSeqpacket,
+  inheritedSeqpacket,
   listenSeqpacket,
   SEQPACKET_MAX_BYTES,
   type SeqpacketConnection,
   SeqpacketError,
   type SeqpacketListener,
   type SeqpacketMessage,
+  seqpacketPair,
 } from './seqpacket.ts';
 export {
   allowForeignAddress,
@@ -36,3 +38,4 @@ export {
   TcpState,
   tcpState,
 } from './sockets.ts';
+export { type ZdsAnswer, ZdsPeer, type ZdsPeerEvents } from './zds-peer.ts';

@@ -100,6 +100,16 @@ export class SeqpacketConnection {
   }
 }
 
+/** Two connected sockets: ours, and the descriptor of the other end, close-on-exec, which a child process may inherit. */
+export function seqpacketPair(): { readonly connection: SeqpacketConnection; readonly other: number } {
+  const pair = new Int32Array(new ArrayBuffer(8));
+  if (libc.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ptr(pair)) !== 0) throw new SystemError('socketpair');
+  return { connection: new SeqpacketConnection(pair[0]!), other: pair[1]! };
+}
+
+/** The end of a pair that this process inherited. Takes over `fd`. */
+export const inheritedSeqpacket = (fd: number): SeqpacketConnection => new SeqpacketConnection(fd);
+
 export interface SeqpacketListener {
   /** The next connection; `null` after `close`. */
   accept(): Promise<SeqpacketConnection | null>;

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { Version } from '../protocol/index.ts';
-import { AckSchema, WorkloadRequestSchema, WorkloadResponseSchema, ZdsHelloSchema } from '../protocol/messages/index.ts';
-import { encodeRequest, MAX_QUEUED_REQUESTS, ZDS_DEADLINE_MS, type ZdsInput, ZdsMachine, type ZdsOutput } from './zds-machine.ts';
+import { Version } from '../index.ts';
+import { AckSchema, WorkloadRequestSchema, WorkloadResponseSchema, ZdsHelloSchema } from '../messages/index.ts';
+import { encodeRequest, MAX_QUEUED_REQUESTS, ZDS_DEADLINE_MS, type ZdsInput, ZdsMachine, type ZdsOutput } from './machine.ts';
 
 const hello = (version = Version.V1): ZdsInput => ({
   kind: 'received',

@@ -1,17 +1,11 @@
 /**
- * The node agent's side of one ZDS connection, without sockets: hello, snapshot, then changes, one request outstanding at a time.
+ * The announcing side of one ZDS connection (the node agent's), without sockets: hello, snapshot, then changes, one request outstanding at a time.
  * `handle` takes what happened and gives what to do; `nextDeadline` says when `tick` is due.
  */
-import {
-  decodeMessage,
-  encodeMessage,
-  type Init,
-  type MessageOf,
-  Version,
-  WorkloadRequestTable,
-  WorkloadResponseTable,
-  ZdsHelloTable,
-} from '../protocol/index.ts';
+import { Version, WorkloadRequestTable, WorkloadResponseTable, ZdsHelloTable } from '../gen/tables.ts';
+import { decodeMessage } from '../protobuf/decode.ts';
+import { encodeMessage } from '../protobuf/encode.ts';
+import type { Init, MessageOf } from '../protobuf/table.ts';
 
 /** How long the proxy may take to say hello or to answer one request. */
 export const ZDS_DEADLINE_MS = 5_000;
@@ -36,7 +30,8 @@ export type ZdsInput =
   | { readonly kind: 'received'; readonly bytes: Uint8Array; readonly descriptors: number }
   /** `id` comes back in a `settled` output. */
   | { readonly kind: 'request'; readonly id: number; readonly request: ZdsRequest }
-  | { readonly kind: 'ended' };
+  /** `reason`: when it was a failure and not the peer's wish. */
+  | { readonly kind: 'ended'; readonly reason?: string };
 
 export type ZdsOutput =
   /** The first output of a connection that said a valid hello: time to hand over the snapshot. */
@@ -72,7 +67,7 @@ export class ZdsMachine {
   handle(input: ZdsInput, now: number): ZdsOutput[] {
     if (input.kind === 'request') return this.#enqueue(input, now);
     if (this.#phase === 'closed') return [];
-    if (input.kind === 'ended') return this.#close('the proxy closed the connection');
+    if (input.kind === 'ended') return this.#close(input.reason ?? 'the proxy closed the connection');
     if (input.descriptors > 0) return this.#close('the proxy sent a descriptor, which only this side may');
     return this.#phase === 'hello' ? this.#hello(input.bytes) : this.#response(input.bytes, now);
   }
