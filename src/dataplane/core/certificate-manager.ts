@@ -1,6 +1,7 @@
 /** One certificate per identity, fetched when first wanted, renewed at half life, kept while it is valid, forgotten when no pod needs it. */
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { WorkloadCertificate } from './certificate.ts';
+import type { CertificateSource } from './certificate-source.ts';
 
 /** How urgent a fetch is: a connection waits, a pod may soon, or a valid certificate is merely getting old. */
 export const FetchPriority = { realTime: 0, warmup: 1, background: 2 } as const;
@@ -41,7 +42,7 @@ export interface CertificateManagerOptions {
   readonly random?: () => number;
 }
 
-export class CertificateManager {
+export class CertificateManager implements CertificateSource {
   readonly #fetch: (identity: string) => Promise<WorkloadCertificate>;
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -100,6 +101,10 @@ export class CertificateManager {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+  }
+
+  identities(): Iterable<string> {
+    return this.#entries.keys();
   }
 
   *entries(): Generator<{ identity: string; state: CertificateState; error: string; certificate: WorkloadCertificate | undefined }> {

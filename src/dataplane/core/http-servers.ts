@@ -4,12 +4,15 @@ import { type Logging, metricsResponse, type Registry } from '../../platform/tel
 import type { CoreConfig } from './config.ts';
 import type { Readiness } from './readiness.ts';
 
+/** What the log says, and how to change that. */
+export type LogControl = Pick<Logging, 'filter' | 'setFilter' | 'resetFilter'>;
+
 export interface HttpServersOptions {
   readonly config: CoreConfig;
-  readonly telemetry: Registry;
+  readonly telemetry: () => Registry | Promise<Registry>;
   readonly readiness: Readiness;
-  readonly logging: Logging;
-  readonly dump: () => unknown;
+  readonly logging: LogControl;
+  readonly dump: () => unknown | Promise<unknown>;
   /** Asks for a graceful shutdown and waits until open connections are done. */
   readonly quit: () => Promise<void>;
 }
@@ -59,10 +62,10 @@ export class HttpServers {
     }
   }
 
-  #metrics(request: Request): Response {
+  async #metrics(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname !== '/metrics' && pathname !== '/stats/prometheus') return text('not found\n', 404);
-    return metricsResponse(this.#options.telemetry, request);
+    return metricsResponse(await this.#options.telemetry(), request);
   }
 
   #readiness(request: Request): Response {
@@ -78,7 +81,9 @@ export class HttpServers {
       case '/':
         return new Response(index(this.#options.config.nodeType), { headers: { 'content-type': 'text/html; charset=utf-8' } });
       case '/config_dump':
-        return new Response(`${JSON.stringify(this.#options.dump(), undefined, 2)}\n`, { headers: { 'content-type': 'application/json' } });
+        return new Response(`${JSON.stringify(await this.#options.dump(), undefined, 2)}\n`, {
+          headers: { 'content-type': 'application/json' },
+        });
       case '/logging':
         return this.#logging(request, searchParams);
       case '/quitquitquit':

@@ -165,7 +165,7 @@ export class Waypoint {
     this.#readiness.wait(IDENTITY_TASK);
     this.#http = new HttpServers({
       config,
-      telemetry,
+      telemetry: () => telemetry,
       readiness: this.#readiness,
       logging,
       dump: () =>

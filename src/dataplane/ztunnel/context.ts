@@ -1,7 +1,7 @@
 /** What the whole proxy shares: built once at start, handed to every pod's part. */
 import type { MeshRegistry } from '../../mesh/index.ts';
 import type { Counter, Logger, Logging, Registry } from '../../platform/telemetry/index.ts';
-import type { CertificateManager } from '../core/certificate-manager.ts';
+import type { CertificateSource } from '../core/certificate-source.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
 import type { DnsService } from './dns/index.ts';
@@ -9,7 +9,7 @@ import type { DnsService } from './dns/index.ts';
 export interface ProxyContext {
   readonly config: Config;
   readonly registry: MeshRegistry;
-  readonly certificates: CertificateManager;
+  readonly certificates: CertificateSource;
   readonly metrics: TrafficMetrics;
   readonly telemetry: Registry;
   /** Connections and streams turned away before they were ones: failed handshakes, bad requests, protocol faults. */

@@ -1,12 +1,6 @@
 /** The pods of this node that are in the mesh, as the node agent announces them over ZDS (ambient contract 6.1). */
-import {
-  closeDescriptor,
-  connectSeqpacket,
-  namespaceInode,
-  type SeqpacketConnection,
-  type SeqpacketMessage,
-} from '../../platform/linux/index.ts';
-import type { Counter, Gauge } from '../../platform/telemetry/index.ts';
+import { closeDescriptor, namespaceInode, type SeqpacketConnection, type SeqpacketMessage } from '../../platform/linux/index.ts';
+import type { Counter, Gauge, Logger, Registry } from '../../platform/telemetry/index.ts';
 import {
   decodeMessage,
   encodeMessage,
@@ -19,8 +13,6 @@ import {
 import { Backoff } from '../core/backoff.ts';
 import type { Readiness } from '../core/readiness.ts';
 import type { WorkloadInfo } from './config.ts';
-import type { ProxyContext } from './context.ts';
-import { PodProxy } from './pod-proxy.ts';
 
 export const READY_TASK = 'workload proxy manager';
 /** Pods whose listeners could not be opened are tried again after this, in milliseconds. */
@@ -30,13 +22,36 @@ const MAX_RECONNECT_MS = 15_000;
 /** Pods on one node; far above what a kubelet runs. */
 export const MAX_PODS = 2000;
 
-interface Pod {
+/** A pod as the node agent announced it. `namespace` is a descriptor that stays open until the pod's server is closed. */
+export interface AnnouncedPod {
   readonly uid: string;
   readonly info: WorkloadInfo;
   readonly namespace: number;
+}
+
+/** What serves a pod: a proxy in this process, or all workers. */
+export interface PodServer {
+  close(reason: 'pod-removed'): void | Promise<void>;
+}
+
+interface Pod<S> extends AnnouncedPod {
   readonly inode: number;
   /** undefined while it could not be started. */
-  proxy: PodProxy | undefined;
+  server: S | undefined;
+  /** While it is being started: the error of that, empty when all is well. */
+  opening: Promise<string> | undefined;
+}
+
+export interface PodManagerOptions<S extends PodServer> {
+  /** To the node agent. Throws when it cannot be reached. */
+  readonly connect: () => SeqpacketConnection;
+  /** Starts to serve a pod; throws, or rejects, with the reason when it cannot be, and then holds nothing. */
+  readonly open: (pod: AnnouncedPod) => S | Promise<S>;
+  readonly readiness: Readiness;
+  readonly telemetry: Registry;
+  readonly log: Logger;
+  /** Called when the node agent violates the protocol's order. */
+  readonly fatal: (error: Error) => void;
 }
 
 /** The node agent broke the order of the protocol: going on would mean serving the wrong pods. */
@@ -44,28 +59,23 @@ class SequenceError extends Error {}
 /** A datagram that means nothing; a new connection starts over. */
 class MessageError extends Error {}
 
-export class PodManager {
-  readonly #context: ProxyContext;
-  readonly #readiness: Readiness;
-  readonly #pods = new Map<string, Pod>();
+export class PodManager<S extends PodServer> {
+  readonly #options: PodManagerOptions<S>;
+  readonly #pods = new Map<string, Pod<S>>();
   readonly #backoff = new Backoff(FIRST_RECONNECT_MS, MAX_RECONNECT_MS);
   readonly #active: Gauge;
   readonly #pendingCount: Gauge;
   readonly #started: Counter;
   readonly #stopped: Counter;
-  readonly #fatal: (error: Error) => void;
   #connection: SeqpacketConnection | undefined;
   #announced = new Set<string>();
   #hasSnapshot = false;
   #stopping = false;
   #retry: ReturnType<typeof setInterval> | undefined;
 
-  /** `fatal` is called when the node agent violates the protocol's order. */
-  constructor(context: ProxyContext, readiness: Readiness, fatal: (error: Error) => void) {
-    this.#context = context;
-    this.#readiness = readiness;
-    this.#fatal = fatal;
-    const { telemetry } = context;
+  constructor(options: PodManagerOptions<S>) {
+    this.#options = options;
+    const { telemetry } = options;
     this.#active = telemetry.gauge('workload_manager_active_proxy_count', 'The total number of active workload proxies (unstable)');
     this.#pendingCount = telemetry.gauge('workload_manager_pending_proxy_count', 'The total number of pending workload proxies (unstable)');
     this.#started = telemetry.counter('workload_manager_proxies_started', 'The total number of workload proxies started (unstable)');
@@ -75,28 +85,28 @@ export class PodManager {
 
   /** Connects and serves announcements until `stop`. */
   async run(): Promise<void> {
-    const { log, config } = this.#context;
+    const { log, connect, fatal } = this.#options;
     this.#retry = setInterval(() => this.#retryPending(), RETRY_PENDING_MS);
     while (!this.#stopping) {
       try {
-        const connection = connectSeqpacket(config.inpodSocket);
+        const connection = connect();
         this.#connection = connection;
         await connection.send(encodeMessage(ZdsHelloTable, { version: Version.V1 }));
-        log.info('connected to the node agent', { socket: config.inpodSocket });
+        log.info('connected to the node agent');
         this.#backoff.reset();
         await this.#serve(connection);
       } catch (error) {
         if (error instanceof SequenceError) {
-          this.#fatal(error);
+          fatal(error);
           return;
         }
-        if (!this.#stopping) log.debug('node agent not reachable', { socket: config.inpodSocket, error: (error as Error).message });
-        this.#disconnected();
+        if (!this.#stopping) log.debug('node agent not reachable', { error: (error as Error).message });
+        await this.#disconnected();
         if (error instanceof MessageError) continue;
         await Bun.sleep(this.#backoff.next());
         continue;
       }
-      this.#disconnected();
+      await this.#disconnected();
       // An agent that accepts and closes at once must not be called in a tight loop.
       await Bun.sleep(FIRST_RECONNECT_MS);
     }
@@ -109,8 +119,8 @@ export class PodManager {
     this.#connection?.close();
   }
 
-  *pods(): Generator<{ uid: string; info: WorkloadInfo; proxy: PodProxy | undefined }> {
-    for (const { uid, info, proxy } of this.#pods.values()) yield { uid, info, proxy };
+  *pods(): Generator<AnnouncedPod & { readonly server: S | undefined }> {
+    yield* this.#pods.values();
   }
 
   async #serve(connection: SeqpacketConnection): Promise<void> {
@@ -126,7 +136,7 @@ export class PodManager {
       }
       if (message === null) return;
       try {
-        await this.#answer(connection, this.#handle(message));
+        await this.#answer(connection, await this.#handle(message));
       } catch (error) {
         if (error instanceof SequenceError || error instanceof MessageError) await this.#answer(connection, error.message).catch(() => {});
         throw error;
@@ -139,7 +149,7 @@ export class PodManager {
   }
 
   /** The error of the acknowledgement, empty when all is well. */
-  #handle(message: SeqpacketMessage): string {
+  async #handle(message: SeqpacketMessage): Promise<string> {
     const request = decodeMessage(WorkloadRequestTable, message.bytes);
     if (!request.ok) {
       this.#closeAll(message);
@@ -158,19 +168,22 @@ export class PodManager {
         this.#announced.add(payload.value.uid);
         return '';
       case 'del':
-        if (this.#hasSnapshot) this.#remove(payload.value.uid);
+        if (this.#hasSnapshot) await this.#remove(payload.value.uid);
         else this.#announced.delete(payload.value.uid);
         return '';
       case 'snapshotSent':
         if (this.#hasSnapshot) throw new SequenceError('second snapshot on one connection');
-        this.#snapshot();
+        await this.#snapshot();
         return '';
       default:
         throw new MessageError('a message without payload');
     }
   }
 
-  #add(add: Extract<MessageOf<typeof WorkloadRequestTable>['payload'], { case: 'add' }>['value'], message: SeqpacketMessage): string {
+  async #add(
+    add: Extract<MessageOf<typeof WorkloadRequestTable>['payload'], { case: 'add' }>['value'],
+    message: SeqpacketMessage,
+  ): Promise<string> {
     const [namespace] = message.fds;
     if (namespace === undefined || message.fds.length !== 1) {
       this.#closeAll(message);
@@ -185,64 +198,78 @@ export class PodManager {
     const known = this.#pods.get(add.uid);
     if (known !== undefined && known.inode === inode) {
       closeDescriptor(namespace);
-      return known.proxy === undefined ? this.#start(known) : '';
+      return known.server === undefined ? this.#start(known) : '';
     }
-    if (known !== undefined) this.#remove(add.uid);
+    if (known !== undefined) await this.#remove(add.uid);
     if (this.#pods.size >= MAX_PODS) {
       closeDescriptor(namespace);
       return `more than ${MAX_PODS} pods on one node`;
     }
     const { name, namespace: podNamespace, serviceAccount } = add.workloadInfo;
-    const pod: Pod = { uid: add.uid, info: { name, namespace: podNamespace, serviceAccount }, namespace, inode, proxy: undefined };
+    const info = { name, namespace: podNamespace, serviceAccount };
+    const pod: Pod<S> = { uid: add.uid, info, namespace, inode, server: undefined, opening: undefined };
     this.#pods.set(add.uid, pod);
     return this.#start(pod);
   }
 
-  #start(pod: Pod): string {
-    const proxy = new PodProxy(this.#context, pod.info, pod.namespace);
+  #start(pod: Pod<S>): Promise<string> {
+    pod.opening ??= this.#open(pod).finally(() => {
+      pod.opening = undefined;
+    });
+    return pod.opening;
+  }
+
+  async #open(pod: Pod<S>): Promise<string> {
+    const { log, open } = this.#options;
     try {
-      proxy.start();
-      pod.proxy = proxy;
+      const server = await open(pod);
+      if (this.#pods.get(pod.uid) !== pod) {
+        await server.close('pod-removed');
+        throw new Error('it left meanwhile');
+      }
+      pod.server = server;
       this.#started.inc();
-      this.#context.log.info('pod joined', { pod: `${pod.info.namespace}/${pod.info.name}`, uid: pod.uid });
+      log.info('pod joined', { pod: `${pod.info.namespace}/${pod.info.name}`, uid: pod.uid });
       return '';
     } catch (error) {
       const reason = `${pod.info.namespace}/${pod.info.name}: ${(error as Error).message}`;
-      this.#context.log.warn('pod not served, will be tried again', { pod: reason });
+      log.warn('pod not served, will be tried again', { pod: reason });
       return reason;
     } finally {
       this.#count();
     }
   }
 
-  #remove(uid: string): void {
+  async #remove(uid: string): Promise<void> {
     const pod = this.#pods.get(uid);
     if (pod === undefined) return;
     this.#pods.delete(uid);
-    if (pod.proxy !== undefined) {
-      pod.proxy.close('pod-removed');
+    // What opens it still uses the descriptor, and then finds that the pod has left.
+    await pod.opening;
+    if (pod.server !== undefined) {
+      await pod.server.close('pod-removed');
       this.#stopped.inc();
     }
     closeDescriptor(pod.namespace);
-    this.#context.log.info('pod left', { pod: `${pod.info.namespace}/${pod.info.name}`, uid });
+    this.#options.log.info('pod left', { pod: `${pod.info.namespace}/${pod.info.name}`, uid });
     this.#count();
   }
 
-  #snapshot(): void {
+  async #snapshot(): Promise<void> {
     this.#hasSnapshot = true;
-    for (const uid of [...this.#pods.keys()]) if (!this.#announced.has(uid)) this.#remove(uid);
+    await Promise.all([...this.#pods.keys()].filter((uid) => !this.#announced.has(uid)).map((uid) => this.#remove(uid)));
     this.#count();
   }
 
   #retryPending(): void {
-    for (const pod of this.#pods.values()) if (pod.proxy === undefined) this.#start(pod);
+    for (const pod of this.#pods.values()) if (pod.server === undefined) void this.#start(pod);
   }
 
-  #disconnected(): void {
+  async #disconnected(): Promise<void> {
     this.#connection?.close();
     this.#connection = undefined;
     this.#hasSnapshot = false;
-    for (const pod of [...this.#pods.values()]) if (pod.proxy === undefined) this.#remove(pod.uid);
+    await Promise.all([...this.#pods.values()].filter(({ server }) => server === undefined).map(({ uid }) => this.#remove(uid)));
     this.#count();
   }
 
@@ -252,10 +279,10 @@ export class PodManager {
 
   #count(): void {
     let active = 0;
-    for (const pod of this.#pods.values()) if (pod.proxy !== undefined) active++;
+    for (const pod of this.#pods.values()) if (pod.server !== undefined) active++;
     const pending = this.#pods.size - active;
     this.#active.set(active);
     this.#pendingCount.set(pending);
-    this.#readiness.set(READY_TASK, this.#hasSnapshot && pending === 0);
+    this.#options.readiness.set(READY_TASK, this.#hasSnapshot && pending === 0);
   }
 }

@@ -1,0 +1,142 @@
+/** The part of the node proxy that carries traffic: the proxies of all pods, fed with what the mesh is and with certificates. There is one in each process that does. */
+import type { MeshRegistry, RegistryChange } from '../../mesh/index.ts';
+import type { SeqpacketConnection } from '../../platform/linux/index.ts';
+import { onConnectionFault } from '../../platform/net/index.ts';
+import type { Logging, Registry } from '../../platform/telemetry/index.ts';
+import type { CertificateSource } from '../core/certificate-source.ts';
+import { maxDescriptors } from '../core/process-metrics.ts';
+import type { Readiness } from '../core/readiness.ts';
+import { TrafficMetrics } from '../core/traffic-metrics.ts';
+import type { Config, WorkloadInfo } from './config.ts';
+import type { ProxyContext } from './context.ts';
+import { PodManager } from './pod-manager.ts';
+import { PodProxy } from './pod-proxy.ts';
+
+/** How often the drain looks whether everything is done. */
+const DRAIN_POLL_MS = 50;
+/** Listeners, control plane, files, HTTP. */
+const RESERVED_DESCRIPTORS = 512;
+export const PROXY_TASK = 'proxy';
+
+export interface CarrierOptions {
+  readonly config: Config;
+  readonly registry: MeshRegistry;
+  readonly certificates: CertificateSource;
+  readonly telemetry: Registry;
+  /** For what is said about pods as such, which several processes may serve. */
+  readonly podTelemetry: Registry;
+  readonly logging: Logging;
+  readonly readiness: Readiness;
+  /** To whoever announces pods. */
+  readonly connect: () => SeqpacketConnection;
+  readonly fatal: (error: Error) => void;
+}
+
+export interface CarriedPod {
+  readonly uid: string;
+  readonly info: WorkloadInfo;
+  readonly proxy: PodProxy | undefined;
+}
+
+export class Carrier {
+  readonly #options: CarrierOptions;
+  readonly #context: ProxyContext;
+  #manager: PodManager<PodProxy> | undefined;
+  #dedicated: PodProxy | undefined;
+  #stopping = false;
+
+  constructor(options: CarrierOptions) {
+    this.#options = options;
+    const { config, registry, certificates, telemetry, logging } = options;
+    const log = logging.logger('ztunnel');
+    this.#context = {
+      config,
+      registry,
+      certificates,
+      telemetry,
+      metrics: new TrafficMetrics(telemetry),
+      refusals: telemetry.counter('lateen_refused', 'Connections and streams refused before they were ones, by reason (unstable)', [
+        'direction',
+        'reason',
+      ]),
+      logging,
+      access: logging.logger('access'),
+      log,
+      maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
+      dns: undefined,
+      random: Math.random,
+    };
+    const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');
+    onConnectionFault((error) => {
+      faults.inc();
+      log.error('a connection was ended by a bug', { error: error.stack ?? error.message });
+    });
+    registry.onChange((change) => this.#registryChanged(change));
+  }
+
+  /** Serves pods until `drain`. To be called when the mesh is known. */
+  async start(): Promise<void> {
+    const { config, readiness, connect, podTelemetry, fatal } = this.#options;
+    if (config.dns) {
+      const { DnsService } = await import('./dns/index.ts');
+      this.#context.dns = new DnsService(this.#context, config.dns);
+    }
+    // Loading the program leaves garbage that an idle proxy would keep for good.
+    Bun.gc(true);
+    if (this.#stopping) return;
+    if (config.mode === 'dedicated') {
+      this.#dedicated = new PodProxy(this.#context, config.dedicatedWorkload!, undefined);
+      this.#dedicated.start();
+      readiness.done(PROXY_TASK);
+      return;
+    }
+    const open = ({ info, namespace }: { info: WorkloadInfo; namespace: number }): PodProxy => {
+      const proxy = new PodProxy(this.#context, info, namespace);
+      proxy.start();
+      return proxy;
+    };
+    this.#manager = new PodManager({ connect, open, readiness, telemetry: podTelemetry, log: this.#context.log, fatal });
+    await this.#manager.run();
+  }
+
+  *pods(): Generator<CarriedPod> {
+    if (this.#dedicated) yield { uid: 'dedicated', info: this.#dedicated.info, proxy: this.#dedicated };
+    if (this.#manager) for (const { uid, info, server } of this.#manager.pods()) yield { uid, info, proxy: server };
+  }
+
+  /** No new connections, open ones until the deadline. */
+  async drain(): Promise<void> {
+    this.#stopping = true;
+    const { log } = this.#context;
+    const { terminationDeadline } = this.#options.config;
+    const deadline = performance.now() + terminationDeadline;
+    log.info('draining', { deadline_ms: terminationDeadline });
+    this.#manager?.stop();
+    const pods = [...this.pods()];
+    for (const { proxy } of pods) proxy?.drain();
+    const open = (): number => pods.reduce((sum, { proxy }) => sum + (proxy?.openConnections ?? 0), 0);
+    while (open() > 0 && performance.now() < deadline) await Bun.sleep(DRAIN_POLL_MS);
+    const left = open();
+    if (left > 0) log.warn('closing connections at the deadline of the drain', { connections: left });
+    for (const { proxy } of pods) proxy?.close('drained');
+  }
+
+  /** Ends everything now. */
+  close(): void {
+    this.#stopping = true;
+    for (const { proxy } of this.pods()) proxy?.close('drained');
+  }
+
+  #registryChanged(change: RegistryChange): void {
+    const { registry } = this.#context;
+    const isGone = (uid: string): boolean => registry.workload(uid)?.tunnelProtocol !== 'HBONE';
+    const workloadsTouched = change.workloads.size > 0;
+    for (const { proxy } of this.pods()) {
+      if (proxy === undefined) continue;
+      // A workload's own change can be a change of its list of policies.
+      const ownUid = proxy.workload?.uid;
+      proxy.registryChanged(change.policies.size > 0 || (ownUid !== undefined && change.workloads.has(ownUid)));
+      if (workloadsTouched) proxy.pool.releaseIdle(isGone);
+    }
+  }
+}
