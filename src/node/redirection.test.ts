@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { countEstablished, runNft } from '../platform/linux/index.ts';
 import { waitForDrain } from './drain.ts';
 import { DEFAULT_PROBE_RULES, HOST_TABLE, HostProbeRules } from './probe-rules.ts';
 import { applyRedirection, inspectRedirection, removeRedirection } from './redirection.ts';
-import { DEFAULT_POD_RULES, PROBE_SNAT_IPV4 } from './rules.ts';
+import { DEFAULT_POD_RULES, PROBE_SNAT_IPV4, podRules } from './rules.ts';
 import { NODE_IP, NODE_IP6, POD_IP, POD_IP6, TestNetwork } from './testing.ts';
 
 const PROXY_MARK = 0x539;
@@ -177,4 +177,125 @@ test('takes only the sockets of the kubelet’s user for probes', async () => {
   await applyRedirection(net.pod, DEFAULT_POD_RULES);
   await new HostProbeRules({ ...DEFAULT_PROBE_RULES, kubeletUid: 4711 }, net.node).set('uid-1', [POD_IP]);
   expect((await net.connect(net.node, POD_IP, 8080)).greeting).toStartWith('plaintext ');
+});
+
+describe.each([
+  ['IPv4', NODE_IP, POD_IP],
+  ['IPv6', NODE_IP6, POD_IP6],
+] as const)('over %s, where the kernel remembers a connection from before', (_, node, pod) => {
+  const PORT = 41_000;
+  const outbound = () => net.connect(net.pod, node, 9000, { fromPort: PORT });
+  const inbound = () => net.connect(net.node, pod, 8080, { fromPort: PORT });
+
+  test('takes a new connection with the same addresses and ports to the proxy when the pod comes in again', async () => {
+    serveAll();
+    const before = [await outbound(), await inbound()];
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    for (const connection of before) expect(await connection.echo('seen by the rules')).toBe('seen by the rules');
+    await removeRedirection(net.pod);
+    net.vanish(...before);
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    expect((await outbound()).greeting).toStartWith('outbound ');
+    expect((await inbound()).greeting).toStartWith('plaintext ');
+  });
+
+  test('takes it to the proxy after a drain that was given up', async () => {
+    serveAll();
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    await applyRedirection(net.pod, DRAINING);
+    const meanwhile = [await outbound(), await inbound()];
+    expect(meanwhile.map(({ greeting }) => greeting.split(' ')[0])).toEqual(['remote', 'app']);
+    net.vanish(...meanwhile);
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    expect((await outbound()).greeting).toStartWith('outbound ');
+    expect((await inbound()).greeting).toStartWith('plaintext ');
+  });
+
+  test('takes it to the proxy when the rules first saw an old connection by a packet of its peer', async () => {
+    serveAll();
+    const before = await outbound();
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    net.announce('the peer speaks first');
+    expect(await before.line()).toBe('the peer speaks first');
+    await removeRedirection(net.pod);
+    net.vanish(before);
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    expect((await outbound()).greeting).toStartWith('outbound ');
+  });
+
+  test('refuses a new connection that meets one that passed around the proxy and ended unseen while the rules were in force', async () => {
+    serveAll();
+    const before = [await outbound(), await inbound()];
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    for (const connection of before) expect(await connection.echo('seen by the rules')).toBe('seen by the rules');
+    net.vanish(...before);
+    await expect(outbound()).rejects.toThrow('ECONNREFUSED');
+    await expect(inbound()).rejects.toThrow('ECONNREFUSED');
+    expect((await net.connect(net.pod, node, 9000)).greeting).toStartWith('outbound ');
+    expect((await net.connect(net.node, pod, 8080)).greeting).toStartWith('plaintext ');
+  });
+
+  test('refuses it, too, when the kernel holds it for an answer of the old one', async () => {
+    serveAll();
+    const before = await outbound();
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    net.announce('the peer speaks first');
+    expect(await before.line()).toBe('the peer speaks first');
+    net.vanish(before);
+    await expect(outbound()).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('answers queries of a resolver that keeps its port through the proxy once DNS is captured, and answers on when it no longer is', async () => {
+    await net.serveUdp(net.node, 'nameserver', 53, node);
+    await net.serveUdp(net.pod, 'proxy', 15053, node.includes(':') ? '::1' : '127.0.0.1');
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    const ask = await net.askUdp(net.pod, node, 53);
+    expect(await ask()).toBe('nameserver');
+    await applyRedirection(net.pod, { ...DEFAULT_POD_RULES, captureDns: true });
+    expect(await ask()).toBe('proxy');
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    expect(await ask()).toBe('proxy');
+    await removeRedirection(net.pod);
+    expect(await ask()).toBe('nameserver');
+  });
+});
+
+test('cuts no connection through the proxy when rules are repaired, changed, or written by an agent that ended before it was done', async () => {
+  serveAll();
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const open = [
+    await net.connect(net.node, POD_IP, 8080),
+    await net.connect(net.pod, NODE_IP, 9000),
+    await net.connect(net.pod, POD_IP, 8080, { mark: PROXY_MARK, from: NODE_IP }),
+    await net.connect(net.node, POD_IP6, 8080),
+    await net.connect(net.pod, NODE_IP6, 9000),
+    await net.connect(net.pod, POD_IP6, 8080, { mark: PROXY_MARK, from: NODE_IP6 }),
+  ];
+  expect(open.map(({ greeting }) => greeting.split(' ')[0])).toEqual(['plaintext', 'outbound', 'app', 'plaintext', 'outbound', 'app']);
+  const check = async (step: string) => {
+    for (const connection of open) expect(await connection.echo(step)).toBe(step);
+  };
+  await runNft('flush chain inet istio-ambient-nat output', net.pod);
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  await check('repaired');
+  await applyRedirection(net.pod, { ...DEFAULT_POD_RULES, captureDns: true, virtualInterfaces: ['br0'] });
+  await check('changed');
+  await runNft(podRules(DEFAULT_POD_RULES).script, net.pod);
+  expect(await inspectRedirection(net.pod, DEFAULT_POD_RULES)).toBe('different');
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  await check('written again');
+  await applyRedirection(net.pod, DRAINING);
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  await check('drain given up');
+});
+
+test('sends a connection directly when the rules are gone, although translation goes on for other rules of the pod', async () => {
+  serveAll();
+  await runNft('table ip own {\n chain out {\n type nat hook output priority 0;\n }\n}\n', net.pod);
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const through = await net.connect(net.pod, NODE_IP, 9000, { fromPort: 41_000 });
+  expect(through.greeting).toStartWith('outbound ');
+  net.vanish(through);
+  await removeRedirection(net.pod);
+  expect((await net.connect(net.pod, NODE_IP, 9000, { fromPort: 41_000 })).greeting).toStartWith('remote ');
 });

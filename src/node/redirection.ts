@@ -1,6 +1,7 @@
 /** Puts redirect rules into a pod's network namespace, checks them and takes them out. Every step may be repeated. */
-import { CommandError, hasIpv6, runCommand, runNft, summarizeRuleset } from '../platform/linux/index.ts';
+import { CommandError, deleteTracked, hasIpv6, runCommand, runNft, summarizeRuleset } from '../platform/linux/index.ts';
 import { POD_TABLES, type PodRuleOptions, podRules, removePodRulesScript, returnRoute } from './rules.ts';
+import { belongsToProxy, passedAround } from './tracked.ts';
 
 /** In force as asked / ours but different (another version, options or damaged) / nothing of ours. */
 export type RedirectionState = 'current' | 'different' | 'none';
@@ -14,11 +15,17 @@ export async function inspectRedirection(netns: number, options: PodRuleOptions)
   return whole && marked && (await hasReturnRule(netns)) ? 'current' : 'different';
 }
 
-/** Applies the rules unless exactly these are in force, and reads them back. */
+/**
+ * Applies the rules unless exactly these are in force, and reads them back. Then nothing that begins passes around them; connections that are
+ * open go on, those through the proxy and those not.
+ */
 export async function applyRedirection(netns: number, options: PodRuleOptions): Promise<void> {
   if ((await inspectRedirection(netns, options)) === 'current') return;
   for (const family of families(netns)) await ip(returnRoute('add', family), netns, 'File exists');
-  await runNft(podRules(options).script, netns);
+  const { script, confirmation } = podRules(options);
+  await runNft(script, netns);
+  if (!options.draining) await deleteTracked(netns, (connection) => passedAround(connection, options));
+  await runNft(confirmation, netns);
   const state = await inspectRedirection(netns, options);
   if (state !== 'current')
     throw new Error(
@@ -32,6 +39,7 @@ export async function removeRedirection(netns: number): Promise<void> {
   for (const family of families(netns)) {
     await ip(returnRoute('del', family), netns, 'No such', 'does not exist', 'FIB table does not exist');
   }
+  await deleteTracked(netns, belongsToProxy);
 }
 
 const families = (netns: number): readonly (4 | 6)[] => (hasIpv6(netns) ? [4, 6] : [4]);

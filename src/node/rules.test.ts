@@ -73,11 +73,41 @@ test('puts virtual interfaces first and leaves plain text alone when inbound is 
   expect(script).not.toContain('15006');
 });
 
+test('refuses what a redirect was meant for but did not happen to, and only that', () => {
+  const { script } = podRules(DEFAULT_POD_RULES);
+  const unguarded = ['meta l4proto != tcp accept', 'tcp flags & (fin | syn | rst | ack) != syn accept'];
+  expect(chain(script, 'mangle', 'guard-output').slice(1)).toEqual([
+    ...unguarded,
+    'meta mark & 0xfff == 0x539 accept',
+    'meta mark & 0xfff == 0x111 accept',
+    'ip daddr 169.254.7.127 accept',
+    'ip6 daddr fd16:9254:7127:1337:ffff:ffff:ffff:ffff accept',
+    'oifname "lo" accept',
+    'ct status dnat accept',
+    'reject with tcp reset',
+  ]);
+  expect(chain(script, 'mangle', 'guard-input').slice(1)).toEqual([
+    ...unguarded,
+    'iifname "lo" accept',
+    'ip saddr 169.254.7.127 accept',
+    'ip6 saddr fd16:9254:7127:1337:ffff:ffff:ffff:ffff accept',
+    'tcp dport { 15006, 15008 } accept',
+    'ct status dnat accept',
+    'reject with tcp reset',
+  ]);
+  expect(script).not.toContain('guard-forward');
+  expect(podRules({ ...DEFAULT_POD_RULES, draining: true }).script).not.toContain('guard');
+  const bypassed = podRules({ ...DEFAULT_POD_RULES, bypassInbound: true, virtualInterfaces: ['br0'] }).script;
+  expect(chain(bypassed, 'mangle', 'guard-input').at(-1)).toBe('iifname "br0" reject with tcp reset');
+  expect(chain(bypassed, 'mangle', 'guard-forward').at(-1)).toBe('iifname "br0" reject with tcp reset');
+});
+
 test('names its marker after the content', () => {
   const a = podRules(DEFAULT_POD_RULES);
   expect(podRules({ ...DEFAULT_POD_RULES }).marker).toBe(a.marker);
   expect(podRules({ ...DEFAULT_POD_RULES, draining: true }).marker).not.toBe(a.marker);
-  expect(a.script).toEndWith(`add chain inet istio-ambient-mangle ${a.marker}\n`);
+  expect(a.confirmation).toBe(`add chain inet istio-ambient-mangle ${a.marker}\n`);
+  expect(a.script).not.toContain(a.marker);
 });
 
 test('removes exactly the three tables, and routes marked packets through table 100', () => {

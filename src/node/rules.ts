@@ -4,6 +4,9 @@
  * Same logic as Istio's (tables `inet istio-ambient-{mangle,nat,raw}`, marks 0x539 and 0x111), with one difference: only SYN packets are
  * redirected. Conntrack starts to look at a namespace when the first rule arrives and takes packets of connections it has not seen begin for
  * new ones; redirecting those would break every connection that is open when a pod enters the mesh.
+ *
+ * And with guards behind the redirects: a SYN that ought to be redirected but was not (it met an entry of an earlier connection, or none could be
+ * made) is refused. Nothing that begins while the rules are in force passes around the proxy.
  */
 import { createHash } from 'node:crypto';
 
@@ -16,6 +19,9 @@ const PROXY_MARK = '0x539';
 /** On connections the proxy opened to the application, so that the application's answers find back to it. */
 const RETURN_MARK = '0x111';
 const MARK_MASK = '0xfff';
+export const isReturnMark = (mark: number): boolean => (mark & Number(MARK_MASK)) === Number(RETURN_MARK);
+/** Conntrack zone of the proxy's own DNS queries: the same query of the pod has the same addresses and perhaps the same port. */
+export const DNS_ZONE = 1;
 const RULE_PREFERENCE = 32764;
 const ROUTE_TABLE = 100;
 export const PROBE_SNAT_IPV4 = '169.254.7.127';
@@ -82,6 +88,54 @@ function natOutput(options: PodRuleOptions): string[] {
   return rules;
 }
 
+/** Ends a guard for what no redirect is meant for. */
+const UNGUARDED = ['meta l4proto != tcp accept', 'tcp flags & (fin | syn | rst | ack) != syn accept'] as const;
+const REDIRECTED = 'ct status dnat accept';
+/** Not dropped: the application can try again at once, with another port. */
+const REFUSE = 'reject with tcp reset';
+
+/** What {@link natOutput} leaves alone passes; after it the rest must have been redirected. */
+function guardOutput(options: PodRuleOptions): string[] {
+  return [
+    ...UNGUARDED,
+    `${FROM_PROXY} accept`,
+    `meta mark & ${MARK_MASK} == ${RETURN_MARK} accept`,
+    `ip daddr ${options.probeIpv4} accept`,
+    `ip6 daddr ${options.probeIpv6} accept`,
+    'oifname "lo" accept',
+    REDIRECTED,
+    REFUSE,
+  ];
+}
+
+/** The same for {@link natPrerouting}. Its redirects of connections to the very port they go to translate nothing. */
+function guardInput(options: PodRuleOptions): string[] {
+  const rules: string[] = [...UNGUARDED, 'iifname "lo" accept'];
+  for (const name of options.virtualInterfaces) {
+    rules.push(`iifname "${name}" tcp dport ${OUTBOUND_PORT} accept`, `iifname "${name}" ${REDIRECTED}`, `iifname "${name}" ${REFUSE}`);
+  }
+  if (options.bypassInbound) return rules;
+  rules.push(`ip saddr ${options.probeIpv4} accept`, `ip6 saddr ${options.probeIpv6} accept`);
+  rules.push(`tcp dport { ${INBOUND_PLAINTEXT_PORT}, ${INBOUND_HBONE_PORT} } accept`, REDIRECTED, REFUSE);
+  return rules;
+}
+
+/** Egress of virtual interfaces that was not redirected would be forwarded. */
+const guardForward = (options: PodRuleOptions): string[] =>
+  options.virtualInterfaces.length === 0
+    ? []
+    : [...UNGUARDED, ...options.virtualInterfaces.flatMap((name) => [`iifname "${name}" ${REDIRECTED}`, `iifname "${name}" ${REFUSE}`])];
+
+function guards(options: PodRuleOptions): Chain[] {
+  if (options.draining) return [];
+  const chains = [
+    { name: 'guard-output', base: 'type filter hook output priority filter', rules: guardOutput(options) },
+    { name: 'guard-input', base: 'type filter hook input priority filter', rules: guardInput(options) },
+    { name: 'guard-forward', base: 'type filter hook forward priority filter', rules: guardForward(options) },
+  ];
+  return chains.filter(({ rules }) => rules.length > 0);
+}
+
 interface Chain {
   readonly name: string;
   readonly base?: string;
@@ -97,6 +151,7 @@ function tables(options: PodRuleOptions): Record<(typeof POD_TABLES)[number], Ch
     'istio-ambient-mangle': [
       { name: 'prerouting', base: 'type filter hook prerouting priority mangle', rules: [setReturnMark] },
       { name: 'output', base: 'type route hook output priority mangle', rules: [restoreMark] },
+      ...guards(options),
     ],
     'istio-ambient-nat': [
       { name: 'prerouting', base: 'type nat hook prerouting priority dstnat', rules: natPrerouting(options) },
@@ -104,8 +159,12 @@ function tables(options: PodRuleOptions): Record<(typeof POD_TABLES)[number], Ch
     ],
     'istio-ambient-raw': dnsZone
       ? [
-          { name: 'prerouting', base: 'type filter hook prerouting priority raw', rules: [`udp sport 53 ${NOT_FROM_PROXY} ct zone set 1`] },
-          { name: 'output', base: 'type filter hook output priority raw', rules: [`udp dport 53 ${FROM_PROXY} ct zone set 1`] },
+          {
+            name: 'prerouting',
+            base: 'type filter hook prerouting priority raw',
+            rules: [`udp sport 53 ${NOT_FROM_PROXY} ct zone set ${DNS_ZONE}`],
+          },
+          { name: 'output', base: 'type filter hook output priority raw', rules: [`udp dport 53 ${FROM_PROXY} ct zone set ${DNS_ZONE}`] },
         ]
       : [],
   };
@@ -116,6 +175,8 @@ const drop = (names: readonly string[]): string => names.map((name) => `table in
 export interface PodRules {
   /** Replaces whatever an earlier agent left, in one transaction. */
   readonly script: string;
+  /** Adds the marker, once the kernel's memory of connections from before has been looked through, too: an agent that ends in between is noticed. */
+  readonly confirmation: string;
   /** Name of the marker chain in the mangle table. */
   readonly marker: string;
   /** Rules per table, to see that nobody took one away. */
@@ -137,7 +198,12 @@ export function podRules(options: PodRuleOptions): PodRules {
     body += '}\n';
   }
   const marker = `${MARKER}-${createHash('sha256').update(body).digest('hex').slice(0, 12)}`;
-  return { script: `${drop(POD_TABLES)}${body}add chain inet istio-ambient-mangle ${marker}\n`, marker, ruleCounts };
+  return {
+    script: `${drop(POD_TABLES)}${body}`,
+    confirmation: `add chain inet istio-ambient-mangle ${marker}\n`,
+    marker,
+    ruleCounts,
+  };
 }
 
 export const removePodRulesScript = (): string => drop(POD_TABLES);

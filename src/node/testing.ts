@@ -1,9 +1,12 @@
 /** Real network namespaces and sockets for this room's tests: a node and a pod joined by a veth pair. Not part of the program. */
+import { ptr } from 'bun:ffi';
 import fs from 'node:fs';
 import {
   allowForeignAddress,
   bindSocket,
+  closeDescriptor,
   inNetworkNamespace,
+  libc,
   openTcp,
   originalDestination,
   SystemError,
@@ -30,6 +33,7 @@ export class TestNetwork {
   readonly #names: readonly [string, string];
   readonly #closables: { stop: (force?: boolean) => void }[] = [];
   readonly #sockets: { end: () => void }[] = [];
+  #accepted: Raw[] = [];
 
   constructor() {
     const base = `na-${process.pid}-${made++}`;
@@ -79,6 +83,7 @@ export class TestNetwork {
         port,
         socket: {
           open: (socket) => {
+            this.#accepted.push(socket as unknown as Raw);
             const to = originalDestination((socket as unknown as { fd: number }).fd);
             socket.write(`${name} ${socket.remoteAddress.replace('::ffff:', '')} ${to ? `${to.address}:${to.port}` : '-'}\n`);
           },
@@ -92,23 +97,70 @@ export class TestNetwork {
   }
 
   /** Connects from a namespace; the server's greeting tells who answered. */
-  async connect(namespace: number, address: string, port: number, options: { mark?: number; from?: string } = {}): Promise<TestConnection> {
+  async connect(
+    namespace: number,
+    address: string,
+    port: number,
+    options: { mark?: number; from?: string; fromPort?: number } = {},
+  ): Promise<TestConnection> {
     const family = address.includes(':') ? 6 : 4;
     const fd = openTcp({ family, networkNamespace: namespace, ...(options.mark !== undefined && { mark: options.mark }) });
-    if (options.from !== undefined) {
+    if (options.from !== undefined && options.fromPort === undefined) {
       if (!allowForeignAddress(fd, family)) throw new Error('IP_TRANSPARENT is not allowed here');
       const refused = bindSocket(fd, options.from);
       if (refused) throw refused;
     }
+    if (options.fromPort !== undefined) {
+      const refused = bindSocket(fd, options.from ?? (family === 4 ? '0.0.0.0' : '::'), options.fromPort);
+      if (refused) throw refused;
+    }
     const outcome = startConnect(fd, address, port);
-    if (outcome instanceof SystemError) throw outcome;
+    if (outcome instanceof SystemError) {
+      closeDescriptor(fd);
+      throw outcome;
+    }
     const connection = new TestConnection();
     // The types of Bun do not list `fd`, which connects nothing but takes over a socket.
     const socket = await Bun.connect({ fd, socket: connection.handlers } as unknown as Parameters<typeof Bun.connect>[0]);
-    connection.socket = socket as unknown as { write: (text: string) => number; end: () => void };
+    connection.socket = socket as unknown as Raw;
     this.#sockets.push(connection.socket);
     connection.greeting = await connection.line();
     return connection;
+  }
+
+  /** Every server says something to each of its clients, unasked. */
+  announce(text: string): void {
+    for (const socket of this.#accepted) socket.write(`${text}\n`);
+  }
+
+  /** A UDP server that answers each datagram with its name. */
+  async serveUdp(namespace: number, name: string, port: number, hostname: string): Promise<void> {
+    const opening = inNetworkNamespace(namespace, () =>
+      Bun.udpSocket({ hostname, port, socket: { data: (socket, _, from, address) => void socket.send(name, from, address) } }),
+    );
+    const socket = await opening;
+    this.#closables.push({ stop: () => socket.close() });
+  }
+
+  /** A UDP client with a port of its own; each call sends a datagram and gives the answer. */
+  async askUdp(namespace: number, address: string, port: number): Promise<() => Promise<string>> {
+    let wake = (_: string) => {};
+    const opening = inNetworkNamespace(namespace, () =>
+      Bun.udpSocket({ hostname: address.includes(':') ? '::' : '0.0.0.0', socket: { data: (_, data) => wake(data.toString()) } }),
+    );
+    const socket = await opening;
+    this.#closables.push({ stop: () => socket.close() });
+    return async () => {
+      const answered = new Promise<string>((resolve) => (wake = resolve));
+      socket.send('?', port, address);
+      return Promise.race([answered, Bun.sleep(LINE_LIMIT_MS).then(() => 'no answer')]);
+    };
+  }
+
+  /** Both ends of every connection cease to exist without a packet, as when a machine fails. */
+  vanish(...connections: readonly TestConnection[]): void {
+    for (const { socket } of connections) vanish(socket);
+    for (const socket of this.#accepted.splice(0)) vanish(socket);
   }
 
   close(): void {
@@ -119,10 +171,27 @@ export class TestNetwork {
   }
 }
 
+interface Raw {
+  readonly fd: number;
+  write: (text: string) => number;
+  end: () => void;
+  terminate: () => void;
+}
+
+const SOL_TCP = 6;
+/** A socket in repair mode says nothing when it is closed. */
+const TCP_REPAIR = 19;
+
+function vanish(socket: Raw): void {
+  const on = new Int32Array([1]);
+  if (libc.setsockopt(socket.fd, SOL_TCP, TCP_REPAIR, ptr(on), 4) !== 0) return; // closed already
+  socket.terminate();
+}
+
 const LINE_LIMIT_MS = 3_000;
 
 export class TestConnection {
-  socket!: { write: (text: string) => number; end: () => void };
+  socket!: Raw;
   greeting = '';
   #text = '';
   #wake = () => {};

@@ -1,4 +1,5 @@
 export { COMMAND_TIMEOUT_MS, CommandError, type CommandOptions, runCommand } from './command.ts';
+export { deleteTracked, Protocol, type TrackedConnection } from './conntrack.ts';
 export { countEstablished, hasIpv6, namespaceAddresses } from './interfaces.ts';
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
