@@ -68,13 +68,17 @@ export const describeGateway = ({ destination }: GatewayAddress): string =>
     : networkIpKey(destination.value.network, destination.value.address);
 
 /** The service or workload a gateway address names. A hostname is a service first. */
-export const findGateway = (registry: MeshRegistry, { destination }: GatewayAddress, namespace: string): Destination | undefined => {
+export const findGateway = (
+  registry: MeshRegistry,
+  { destination }: GatewayAddress,
+  namespace: string | undefined,
+): Destination | undefined => {
   if (destination.kind === 'address') {
     return registry.findUpstream(destination.value.network, destination.value.address, namespace);
   }
   const service = registry.service(`${destination.value.namespace}/${destination.value.hostname}`);
   if (service !== undefined) return { kind: 'service', service };
-  const workload = registry.workloadByHostname(destination.value.hostname);
+  const workload = registry.workloadByHostname(destination.value.hostname, destination.value.namespace);
   return workload && { kind: 'workload', workload };
 };
 
@@ -92,7 +96,7 @@ export const resolveGateway = (
 
 /** Whether a workload is behind a gateway address: an endpoint of its service, or the workload that owns `ip`. */
 export const isBehindGateway = (registry: MeshRegistry, gateway: GatewayAddress, workload: Workload, ip: string): boolean => {
-  const found = findGateway(registry, gateway, workload.namespace);
+  const found = findGateway(registry, gateway, undefined);
   if (found === undefined) return false;
   if (found.kind === 'workload') return found.workload.addresses.includes(ip);
   return registry.endpoint(`${found.service.namespace}/${found.service.hostname}`, workload.uid) !== undefined;

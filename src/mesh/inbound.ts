@@ -80,7 +80,7 @@ const inboundPort = (registry: MeshRegistry, local: Workload, service: Service, 
 
 const isForMe = (registry: MeshRegistry, local: Workload, connectionIp: string, authorityIp: string): boolean => {
   if (authorityIp === connectionIp || local.applicationTunnel !== undefined) return true;
-  const found = registry.findAddress(local.network, authorityIp, local.namespace);
+  const found = registry.findAddress(local.network, authorityIp, undefined);
   if (found === undefined) return false;
   return waypointsOf(found.kind === 'service' ? found.service : found.workload).some((gateway) =>
     isBehindGateway(registry, gateway, local, connectionIp),

@@ -11,7 +11,7 @@ test('finds a workload by uid, by address within its network, and by hostname', 
   expect(registry.workload('Kubernetes//Pod/default/a')?.name).toBe('a');
   expect(registry.workloadByAddress('n1', 'fd00::1')?.name).toBe('a');
   expect(registry.workloadByAddress('', '10.0.0.1')).toBeUndefined();
-  expect(registry.workloadByHostname('a.example')?.name).toBe('a');
+  expect(registry.workloadByHostname('a.example', 'default')?.name).toBe('a');
 });
 
 test('does not index the addresses of host-network workloads', () => {

@@ -148,8 +148,8 @@ export class MeshRegistry {
     return this.#workloadsByIp.get(networkIpKey(network, ip))[0];
   }
 
-  workloadByHostname(hostname: string): Workload | undefined {
-    return this.#workloadsByHostname.get(hostname)[0];
+  workloadByHostname(hostname: string, namespace: string): Workload | undefined {
+    return this.#workloadsByHostname.get(hostname).find((workload) => workload.namespace === namespace);
   }
 
   /** The source of a pod's connections (2.2): by what the node agent says about the pod, never by address. */
@@ -171,8 +171,11 @@ export class MeshRegistry {
     return this.#servicesByVip.get(networkIpKey(network, ip));
   }
 
-  /** Best service for a client of `namespace`: exact VIP, then CIDR VIPs (2.1). */
-  serviceByAddress(network: string, ip: string, namespace: string): Service | undefined {
+  /**
+   * Best service for a client of `namespace`: exact VIP, then CIDR VIPs (2.1). Without a namespace, as for traffic its client's proxy has
+   * already resolved, no service is hidden.
+   */
+  serviceByAddress(network: string, ip: string, namespace: string | undefined): Service | undefined {
     const exact = bestService(this.servicesByVip(network, ip), namespace);
     if (exact !== undefined) return exact;
     let best: { service: Service; length: number } | undefined;
@@ -183,12 +186,12 @@ export class MeshRegistry {
   }
 
   /** Best service of a hostname for a client of `namespace`; `preferredNamespace` is for DNS only. */
-  serviceByHostname(hostname: string, namespace: string, preferredNamespace?: string): Service | undefined {
+  serviceByHostname(hostname: string, namespace: string | undefined, preferredNamespace?: string): Service | undefined {
     return bestService(this.servicesByHostname(hostname), namespace, preferredNamespace);
   }
 
   /** "What is addressed?": workload IP first, then VIP, then CIDR VIP. */
-  findAddress(network: string, ip: string, namespace: string): Destination | undefined {
+  findAddress(network: string, ip: string, namespace: string | undefined): Destination | undefined {
     const workload = this.workloadByAddress(network, ip);
     if (workload !== undefined) return { kind: 'workload', workload };
     const service = this.serviceByAddress(network, ip, namespace);
@@ -196,7 +199,7 @@ export class MeshRegistry {
   }
 
   /** "Where does it go?": VIP first, then CIDR VIP, then workload IP. */
-  findUpstream(network: string, ip: string, namespace: string): Destination | undefined {
+  findUpstream(network: string, ip: string, namespace: string | undefined): Destination | undefined {
     const service = this.serviceByAddress(network, ip, namespace);
     if (service !== undefined) return { kind: 'service', service };
     const workload = this.workloadByAddress(network, ip);
@@ -322,19 +325,24 @@ const scopeNamespace = (policy: Authorization): string | undefined =>
 
 const sortedValues = <V>(map: ReadonlyMap<string, V>): V[] => [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
 
-const isVisible = (service: Service, namespace: string): boolean => service.visibility === 'PUBLIC' || service.namespace === namespace;
+const isVisible = (service: Service, namespace: string | undefined): boolean =>
+  namespace === undefined || service.visibility === 'PUBLIC' || service.namespace === namespace;
 
-const cidrRank = ({ service, length }: { service: Service; length: number }, namespace: string): number =>
+const cidrRank = ({ service, length }: { service: Service; length: number }, namespace: string | undefined): number =>
   (service.namespace === namespace ? 1024 : 0) + length * 2 + (service.canonical ? 1 : 0);
 
 /** The client's namespace, then `canonical`, then the preferred namespace, then the first by key; invisible ones do not count. */
-export const bestService = (services: readonly Service[], namespace: string, preferredNamespace?: string): Service | undefined => {
+export const bestService = (
+  services: readonly Service[],
+  namespace: string | undefined,
+  preferredNamespace?: string,
+): Service | undefined => {
   let canonical: Service | undefined;
   let preferred: Service | undefined;
   let first: Service | undefined;
   for (const service of services) {
     if (service.namespace === namespace) return service;
-    if (service.visibility !== 'PUBLIC') continue;
+    if (!isVisible(service, namespace)) continue;
     if (service.canonical) canonical ??= service;
     if (service.namespace === preferredNamespace) preferred ??= service;
     first ??= service;

@@ -28,7 +28,7 @@ export const resolveWaypointTarget = (
   }
   const service = registry.servicesByVip(local.network, ip).find((candidate) => standsBefore(registry, candidate, local, connectionIp));
   if (service !== undefined) return portOf(service, authority.port);
-  const found = registry.findAddress(local.network, ip, local.namespace);
+  const found = registry.findAddress(local.network, ip, undefined);
   const subject = found?.kind === 'service' ? found.service : found?.workload;
   if (found === undefined || subject === undefined || !standsBefore(registry, subject, local, connectionIp))
     return failure('ip-mismatch', `${ip} is not behind this waypoint`);
