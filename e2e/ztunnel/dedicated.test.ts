@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ApplicationTunnel_Protocol } from '../../src/protocol/index.ts';
@@ -11,14 +11,19 @@ let shared: TestProxy;
 let dedicated: TestProxy;
 let client: Pod;
 let gateway: Pod;
+let server: Pod;
+let outside: Pod;
 
 beforeAll(async () => {
   const node1 = lab.network.addNode(1);
   const node2 = lab.network.addNode(2);
   client = lab.network.addPod(node1, 'client', 10);
   gateway = lab.network.addPod(node2, 'gateway', 10);
+  server = lab.network.addPod(node2, 'server', 11);
+  outside = lab.network.addPod(node2, 'outside', 20);
   await lab.start();
   lab.workload(client, 'client');
+  lab.workload(server, 'server');
   lab.workload(gateway, 'gateway', { applicationTunnel: { protocol: ApplicationTunnel_Protocol.PROXY, port: 15_088 } });
   await lab.push();
   // One proxy in its pod's own namespace, with its state from a file and no node agent; the other as usual.
@@ -28,12 +33,13 @@ beforeAll(async () => {
     name: pod.name,
     namespace: 'default',
     serviceAccount: pod.name,
+    workloadName: pod.name,
     workloadIps: [pod.ip],
     protocol: 'HBONE',
     node: pod.node.name,
     services: {},
   });
-  fs.writeFileSync(file, JSON.stringify({ workloads: [client, gateway].map(workload), services: [], policies: [] }));
+  fs.writeFileSync(file, JSON.stringify({ workloads: [client, gateway, server].map(workload), services: [], policies: [] }));
   dedicated = lab.addProxy(
     { ...node1, namespace: client.namespace },
     {
@@ -50,9 +56,12 @@ beforeAll(async () => {
   shared = lab.addProxy(node2);
   shared.start();
   expect(await shared.add(gateway, 'gateway')).toBe('');
+  expect(await shared.add(server, 'server')).toBe('');
   lab.network.capture(gateway);
+  lab.network.capture(server);
   await shared.ready();
   await dedicated.ready();
+  for (const pod of [client, server, outside]) serve(pod, 8080, echo(2));
 }, 60_000);
 
 afterAll(() => lab.stop());
@@ -83,6 +92,51 @@ test('a dedicated proxy with local configuration reaches an application through 
   expect(application.sources.at(-1)).toBe('127.0.0.1');
   peer.finish();
   application.close();
+});
+
+describe('11 octets out and 22 back, counted once on either side', () => {
+  const NAMES = ['connections_opened', 'connections_closed', 'received_bytes', 'sent_bytes'] as const;
+  const count = (proxy: TestProxy, labels: Record<string, string>) => NAMES.map((name) => proxy.metric(`istio_tcp_${name}_total`, labels));
+
+  test.each<[string, () => [Pod, Pod], () => [TestProxy, 'source' | 'destination'][], string]>([
+    [
+      'from its pod to a captured one',
+      () => [client, server],
+      () => [
+        [dedicated, 'source'],
+        [shared, 'destination'],
+      ],
+      'mutual_tls',
+    ],
+    ['from its pod to one outside the mesh', () => [client, outside], () => [[dedicated, 'source']], 'unknown'],
+    ['from outside the mesh to its pod', () => [outside, client], () => [[dedicated, 'destination']], 'unknown'],
+    [
+      'from a captured pod to its pod',
+      () => [server, client],
+      () => [
+        [shared, 'source'],
+        [dedicated, 'destination'],
+      ],
+      'mutual_tls',
+    ],
+  ])('%s', async (_title, ends, reporters, connection_security_policy) => {
+    const [from, to] = ends();
+    const nameOf = (pod: Pod) => (pod === outside ? 'unknown' : pod.name);
+    const sides = reporters().map(([proxy, reporter]) => {
+      const labels = { reporter, connection_security_policy, source_workload: nameOf(from), destination_workload: nameOf(to) };
+      return { proxy, labels, before: count(proxy, labels) };
+    });
+    const peer = dial(from, to.ip, 8080);
+    await peer.connected.promise;
+    peer.send('hello world');
+    expect(await peer.bytes(22)).toBe('hello worldhello world');
+    peer.finish();
+    await peer.closed.promise;
+    for (const { proxy, labels, before } of sides) {
+      await until('the connection to be counted', () => count(proxy, labels)[1] === before[1]! + 1);
+      expect(count(proxy, labels).map((value, i) => value - before[i]!)).toEqual([1, 1, 11, 22]);
+    }
+  });
 });
 
 test('a taken port stops the proxy with one sentence that names it', () => {

@@ -165,7 +165,8 @@ function terminationDeadline(reader: ConfigReader): number {
 }
 
 function nodeMetadata(reader: ConfigReader, proxyMetadata: Readonly<Record<string, string>>): Record<string, unknown> {
-  const metadata: Record<string, unknown> = { ...proxyMetadata };
+  const metadata: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(proxyMetadata)) metadata[key.replace(/^ISTIO_META_/, '')] = value;
   for (const [key, value] of reader.withPrefix('ISTIO_META_')) metadata[key] = value;
   for (const [key, value] of reader.withPrefix('ISTIO_METAJSON_')) {
     try {

@@ -68,8 +68,9 @@ beforeAll(async () => {
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: ID }], true)],
   });
   certificate = readCertificate([leaf.toString('pem'), root.toString('pem')], keyPem, ID);
-  listener = new TcpListener({ address: '127.0.0.1', port: PORT, reusePort: false }, (socket) =>
-    new ServerHandshake(host, socket, '127.0.0.1', '127.0.0.1'),
+  listener = new TcpListener(
+    { address: '127.0.0.1', port: PORT, reusePort: false },
+    (socket) => new ServerHandshake(host, socket, '127.0.0.1', '127.0.0.1'),
   );
   listener.serve(certificate.serverTls);
 });
@@ -197,12 +198,16 @@ test.each<[string, number, number, (index: number) => number]>([
   ['100 connections of one pod', 100, 1, () => 1],
   ['100 connections of 100 pods', 100, 100, (index) => index],
   ['300 connections of 3 pods', 300, 3, (index) => index % 3],
-])('%s at once need as few tunnels as they may', async (_title, count, tunnels, source) => {
-  const pool = newPool(101);
-  await connect(pool, count, source);
-  expect(opened).toHaveLength(tunnels);
-  await close(pool);
-}, 30_000);
+])(
+  '%s at once need as few tunnels as they may',
+  async (_title, count, tunnels, source) => {
+    const pool = newPool(101);
+    await connect(pool, count, source);
+    expect(opened).toHaveLength(tunnels);
+    await close(pool);
+  },
+  30_000,
+);
 
 test('a tunnel without streams is let go after a while, one with a stream is kept', async () => {
   const pool = newPool(4);

@@ -79,6 +79,38 @@ test('ports and addresses come from the proxy configuration', () => {
   expect(problemsOf({ PROXY_CONFIG: 'statsPort: many' })).toEqual(['proxy configuration: statsPort is "many", which is not a port']);
 });
 
+test('metadata of the node: the proxy configuration’s with or without the prefix, then the environment’s with it, and nothing else', () => {
+  const env = {
+    PROXY_CONFIG: JSON.stringify({
+      discoveryAddress: 'istiod-rev0.istio-system-2:15012',
+      proxyMetadata: { ISTIO_META_BAR: 'bar', ISTIO_META_FOOBAR: 'overwritten', ISTIO_META_TWICE: 'configured', NO_PREFIX: 'no-prefix' },
+    }),
+    ISTIO_META_INCLUDE_THIS: 'from-env',
+    ISTIO_META_TWICE: 'environment',
+    NOT_INCLUDED: 'x',
+    ISTIO_META_CLUSTER_ID: 'test-cluster',
+    XDS_HEADER_HEADER_FOO: 'foo',
+    XDS_HEADER_HEADER_BAR: 'bar',
+    CA_HEADER_HEADER_BAZ: 'baz',
+  };
+  const config = readConfig(env);
+  expect(config.nodeMetadata).toEqual({
+    BAR: 'bar',
+    FOOBAR: 'overwritten',
+    TWICE: 'environment',
+    NO_PREFIX: 'no-prefix',
+    INCLUDE_THIS: 'from-env',
+    CLUSTER_ID: 'test-cluster',
+  });
+  expect(config).toMatchObject({
+    clusterId: 'test-cluster',
+    readinessPort: 15_021,
+    xds: { host: 'istiod-rev0.istio-system-2', port: 15_012 },
+  });
+  expect([...config.xds!.headers.keys()].sort()).toEqual(['HEADER_BAR', 'HEADER_FOO']);
+  expect([...config.ca!.headers.keys()]).toEqual(['HEADER_BAZ']);
+});
+
 test('what this proxy cannot do is refused, not ignored', () => {
   expect(problemsOf({ FAKE_CA: 'true', XDS_ON_DEMAND: 'true', TLS12_ENABLED: 'true' })).toHaveLength(3);
 });

@@ -45,6 +45,7 @@ const mesh = [
   own('both-networks', [], { vips: [vip('21.21.21.21'), vip('22.22.22.22', 'nw2')] }),
   own('range', [], { vips: [{ network: 'nw1', address: '10.20.0.0', length: 16 }], hostname: 'range.example.com' }),
   own('hidden', ['10.10.10.99'], { namespace: 'ns2', visibility: 'NAMESPACE' }),
+  own('seen', ['10.10.10.98'], { visibility: 'NAMESPACE' }),
   headless,
   external,
   host('headless-no-endpoints.example.com', []),
@@ -106,6 +107,7 @@ describe('names and what they resolve to for a client of ns1', () => {
     ['canonical.svc', 'A', found('10.10.10.141')],
     ['canonical.with.local', 'A', found('10.10.10.150')],
     ['hidden.ns2.svc.cluster.local', 'A', 'forward'],
+    ['seen.ns1.svc.cluster.local', 'A', found('10.10.10.98')],
     ['.', 'A', 'forward'],
     ['', 'A', 'forward'],
   ])('%s %s', (name, type, expected) => {
