@@ -12,6 +12,8 @@ import { Network, type Node, type Pod } from './network.ts';
 const ROOT = path.resolve(import.meta.dir, '../..');
 export const LATEEN = process.env['LATEEN_E2E_PROXY'] ?? path.join(ROOT, 'bin/lateen');
 const CONTROL_PLANE_PORT = 15_012;
+/** Processes per node proxy: the same suites run with one and with several. */
+export const WORKERS = Number(process.env['LATEEN_E2E_WORKERS'] ?? 1);
 
 export type WorkloadInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'workload' }>>['value'];
 export type ServiceInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'service' }>>['value'];
@@ -69,6 +71,7 @@ export class TestProxy {
       POD_NAMESPACE: 'istio-system',
       SERVICE_ACCOUNT: 'ztunnel',
       INPOD_UDS: this.socket,
+      ZTUNNEL_WORKER_THREADS: String(WORKERS),
       RUST_LOG: 'info,access=debug',
       ...env,
     };

@@ -103,6 +103,11 @@ export class CertificateManager implements CertificateSource {
     clearTimeout(this.#timer);
   }
 
+  /** Why there is no certificate, as far as known. */
+  failure(identity: string): string {
+    return this.#entries.get(identity)?.error || `there is no valid certificate for ${identity}`;
+  }
+
   identities(): Iterable<string> {
     return this.#entries.keys();
   }

@@ -31,6 +31,12 @@ export const ALPN_H2 = 'h2';
 export const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+/** A certificate as it travels between processes of one proxy: leaf, intermediates and last the roots, as the CA gave them, and the key. */
+export interface CertificateParts {
+  readonly chain: readonly string[];
+  readonly key: string;
+}
+
 const seconds = (time: number): string => new Date(time).toISOString().replace('.000Z', 'Z');
 
 /** Throws with what is wrong with it. */
@@ -83,3 +89,15 @@ export function readCertificate(chain: readonly string[], keyPem: string, expect
     clientTls: { ...common, rejectUnauthorized: false },
   };
 }
+
+const pemOf = ({ pem }: CertificateSummary): string => Buffer.from(pem, 'base64').toString();
+
+export const splitCertificate = ({ chain, roots, serverTls }: WorkloadCertificate): CertificateParts => ({
+  chain: [...chain.map(pemOf), roots.map(pemOf).join('')],
+  // `readCertificate` put it there as the text it was given.
+  key: serverTls.key as string,
+});
+
+/** The same certificate in another process. Throws when it is none for `identity`. */
+export const joinCertificate = (identity: string, { chain, key }: CertificateParts): WorkloadCertificate =>
+  readCertificate(chain, key, identity);

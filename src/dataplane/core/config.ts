@@ -44,6 +44,7 @@ export interface CoreConfig {
   readonly adminPort: number;
   readonly statsPort: number;
   readonly readinessPort: number;
+  readonly concurrency: number | undefined;
   readonly podName: string;
   readonly podNamespace: string;
   readonly serviceAccount: string;
@@ -101,6 +102,7 @@ export function readCoreConfig(reader: ConfigReader, nodeType: NodeType): CoreCo
     adminPort: proxyConfig.proxyAdminPort,
     statsPort: proxyConfig.statsPort,
     readinessPort: 15_021,
+    concurrency: proxyConfig.concurrency,
     podName: reader.text('POD_NAME', ''),
     podNamespace: reader.text('POD_NAMESPACE', ''),
     serviceAccount: reader.text('SERVICE_ACCOUNT', ''),

@@ -23,6 +23,8 @@ const index = (name: string): string => `<!DOCTYPE html><html><head><title>${nam
 <li>quitquitquit: POST to shut down gracefully</li>
 </ul></body></html>
 `;
+/** How long the answer to `/quitquitquit` has to go out, in milliseconds, before the servers close. */
+export const LAST_ANSWER_MS = 10;
 /** Requests to these servers carry no bodies worth reading. */
 const MAX_BODY_BYTES = 4096;
 

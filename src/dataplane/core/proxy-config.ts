@@ -6,6 +6,8 @@ export interface ProxyConfig {
   readonly discoveryAddress: string | undefined;
   readonly proxyAdminPort: number;
   readonly statsPort: number;
+  /** Undefined: not said. Zero or less: all CPUs. */
+  readonly concurrency: number | undefined;
   readonly proxyMetadata: Readonly<Record<string, string>>;
 }
 
@@ -28,6 +30,7 @@ export function readProxyConfig(reader: ConfigReader, meshConfigFile: string): P
     discoveryAddress: typeof merged['discoveryAddress'] === 'string' ? merged['discoveryAddress'] : undefined,
     proxyAdminPort: port(reader, merged, 'proxyAdminPort', DEFAULT_ADMIN_PORT),
     statsPort: port(reader, merged, 'statsPort', DEFAULT_STATS_PORT),
+    concurrency: concurrency(reader, merged),
     proxyMetadata: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)])),
   };
 }
@@ -40,6 +43,14 @@ function port(reader: ConfigReader, config: Yaml, name: string, fallback: number
   if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536) return value;
   reader.problem(`proxy configuration: ${name} is ${JSON.stringify(value)}, which is not a port`);
   return fallback;
+}
+
+function concurrency(reader: ConfigReader, config: Yaml): number | undefined {
+  const value = config['concurrency'];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value)) return value;
+  reader.problem(`proxy configuration: concurrency is ${JSON.stringify(value)}, which is not a whole number`);
+  return undefined;
 }
 
 function parse(reader: ConfigReader, source: string, text: string): Yaml {

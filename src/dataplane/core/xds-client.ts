@@ -34,6 +34,8 @@ export interface XdsHandler {
   readonly typeUrl: string;
   /** Applies one response as a whole and returns what it could not use. */
   apply(resources: readonly XdsResource[], removed: readonly string[]): XdsRejection[];
+  /** Where others have to apply it, too: resolves when they have. The response is acknowledged only then. */
+  readonly applied?: () => Promise<void>;
 }
 
 /** Ends that are ordinary in the life of a control plane: try again at once. */
@@ -173,7 +175,9 @@ export class XdsClient {
     else if (this.#awaited.delete(typeUrl) && this.#awaited.size === 0) this.#ready.resolve();
     this.#logger.debug('xds: received', { type: typeUrl, resources: response.resources.length, removed: response.removedResources.length });
     const errorDetail = detail === '' ? undefined : { code: GrpcCode.INVALID_ARGUMENT, message: detail };
-    stream.write(serialize({ typeUrl, responseNonce: nonce, errorDetail }));
+    const answer = (): void => stream.write(serialize({ typeUrl, responseNonce: nonce, errorDetail }));
+    if (handler?.applied === undefined) answer();
+    else void handler.applied().then(answer);
   }
 }
 

@@ -12,7 +12,7 @@ import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
 import { HttpServers } from '../core/http-servers.ts';
 import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
-import { describeProcess, maxDescriptors } from '../core/process-metrics.ts';
+import { describeBuild, describeProcess, maxDescriptors } from '../core/process-metrics.ts';
 import { Readiness } from '../core/readiness.ts';
 import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
@@ -74,7 +74,8 @@ export class Waypoint {
     this.#log = logging.logger('waypoint');
     this.#access = new AccessLog(config.accessLog, accessSink);
     const telemetry = new Registry();
-    describeProcess(telemetry, 'waypoint');
+    describeBuild(telemetry, 'waypoint');
+    describeProcess(telemetry);
     this.#refusals = telemetry.counter(
       'lateen_refused',
       'Connections, streams and requests refused before they were ones, by reason (unstable)',

@@ -23,8 +23,9 @@ export interface CarrierOptions {
   readonly registry: MeshRegistry;
   readonly certificates: CertificateSource;
   readonly telemetry: Registry;
-  /** For what is said about pods as such, which several processes may serve. */
+  /** Where pods that join and leave are counted, and the level at which they are logged: several processes may serve them, one says so. */
   readonly podTelemetry: Registry;
+  readonly podLevel: 'info' | 'debug';
   readonly logging: Logging;
   readonly readiness: Readiness;
   /** To whoever announces pods. */
@@ -76,7 +77,7 @@ export class Carrier {
 
   /** Serves pods until `drain`. To be called when the mesh is known. */
   async start(): Promise<void> {
-    const { config, readiness, connect, podTelemetry, fatal } = this.#options;
+    const { config, readiness, connect, podTelemetry, podLevel, fatal } = this.#options;
     if (config.dns) {
       const { DnsService } = await import('./dns/index.ts');
       this.#context.dns = new DnsService(this.#context, config.dns);
@@ -95,7 +96,7 @@ export class Carrier {
       proxy.start();
       return proxy;
     };
-    this.#manager = new PodManager({ connect, open, readiness, telemetry: podTelemetry, log: this.#context.log, fatal });
+    this.#manager = new PodManager({ connect, open, readiness, telemetry: podTelemetry, log: this.#context.log, level: podLevel, fatal });
     await this.#manager.run();
   }
 

@@ -13,19 +13,37 @@ const dumpConnection = ({ facts }: ConnectionRecord): Json => ({
   protocol: facts.protocol,
 });
 
-const dumpTable = (table: ConnectionTable): Json => [...table.open].map(dumpConnection);
+const dumpTable = (table: ConnectionTable): Json[] => [...table.open].map(dumpConnection);
 
-const dumpPod = (info: WorkloadInfo, proxy: PodProxy | undefined): Json => ({
-  state: proxy === undefined ? 'Pending' : 'Up',
-  connections: proxy && { inbound: dumpTable(proxy.inbound), outbound: dumpTable(proxy.outbound) },
+/** Open connections of one pod, as the dump shows them. */
+export interface PodConnections {
+  readonly inbound: readonly Json[];
+  readonly outbound: readonly Json[];
+}
+
+export const podConnections = ({ inbound, outbound }: PodProxy): PodConnections => ({
+  inbound: dumpTable(inbound),
+  outbound: dumpTable(outbound),
+});
+
+const dumpPod = ({ info, connections }: DumpedPod): Json => ({
+  state: connections === undefined ? 'Pending' : 'Up',
+  connections: connections && { ...connections },
   info: { ...info },
 });
+
+export interface DumpedPod {
+  readonly uid: string;
+  readonly info: WorkloadInfo;
+  /** undefined: it is not served. */
+  readonly connections: PodConnections | undefined;
+}
 
 export interface DumpSources {
   readonly registry: MeshRegistry;
   readonly certificates: CertificateManager;
   readonly config: Config;
-  readonly pods: Iterable<{ readonly uid: string; readonly info: WorkloadInfo; readonly proxy: PodProxy | undefined }>;
+  readonly pods: Iterable<DumpedPod>;
 }
 
 /** Secrets are not in the configuration shown: no token, no keys. */
@@ -39,6 +57,6 @@ export function configDump({ registry, certificates, config, pods }: DumpSources
     version: { version: 'lateen', runtime: `bun ${Bun.version}` },
     config: dumpConfig(config),
     certificates: dumpCertificates(certificates),
-    workloadState: Object.fromEntries([...pods].map(({ uid, info, proxy }) => [uid, dumpPod(info, proxy)])),
+    workloadState: Object.fromEntries([...pods].map((pod) => [pod.uid, dumpPod(pod)])),
   };
 }

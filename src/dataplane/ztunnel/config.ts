@@ -2,6 +2,7 @@
 import { canonicalIp, isLoopback } from '../../mesh/index.ts';
 import { ConfigError, type CoreConfig, readCoreConfig } from '../core/config.ts';
 import { ConfigReader } from '../core/config-reader.ts';
+import { readWorkerCount } from './worker-count.ts';
 
 export interface WorkloadInfo {
   readonly name: string;
@@ -29,6 +30,8 @@ export interface Config extends CoreConfig {
   readonly originalSource: boolean | undefined;
   readonly localhostAppTunnel: boolean;
   readonly authzInfoLogging: boolean;
+  /** Processes that carry traffic. */
+  readonly workers: number;
   /** undefined: off. */
   readonly dns: DnsConfig | undefined;
 }
@@ -38,14 +41,19 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const reader = new ConfigReader(env);
   const mode = reader.oneOf('PROXY_MODE', ['shared', 'dedicated'], 'shared');
   const core = readCoreConfig(reader, 'ztunnel');
+  const inpodPortReuse = reader.boolean('INPOD_PORT_REUSE', true);
+  const proxyEnabled = reader.boolean('ENABLE_PROXY', true);
+  const workers = readWorkerCount(reader, core.concurrency);
   const config: Config = {
     ...core,
     mode,
     dedicatedWorkload: dedicatedWorkload(reader, mode),
     inpodSocket: reader.text('INPOD_UDS', '/var/run/ztunnel/ztunnel.sock'),
-    inpodPortReuse: reader.boolean('INPOD_PORT_REUSE', true),
+    inpodPortReuse,
     packetMark: packetMark(reader, mode),
-    proxyEnabled: reader.boolean('ENABLE_PROXY', true),
+    proxyEnabled,
+    // Listeners are shared inside pods only, and only if they may be.
+    workers: mode === 'shared' && inpodPortReuse && proxyEnabled ? workers : 1,
     originalSource: reader.optionalBoolean('ENABLE_ORIG_SRC'),
     localhostAppTunnel: reader.boolean('LOCALHOST_APP_TUNNEL', true),
     authzInfoLogging: reader.boolean('AUTHZ_POLICY_INFO_LOGGING', false),

@@ -9,10 +9,13 @@ import { XdsClient, type XdsHandler } from '../core/xds-client.ts';
 import type { Config } from './config.ts';
 import { OwnIdentities } from './own-identities.ts';
 
+/** Readiness waits for it: the mesh is known. */
+export const XDS_TASK = 'state manager';
+
 export class NodeSources {
   readonly registry = new MeshRegistry();
   readonly certificates: CertificateManager;
-  readonly #config: Config;
+  readonly #identities: OwnIdentities;
   readonly #ca: CaClient | undefined;
   readonly #xds: XdsClient | undefined;
 
@@ -24,7 +27,6 @@ export class NodeSources {
     local: LocalConfig | undefined,
     tap: (handler: XdsHandler) => XdsHandler = (handler) => handler,
   ) {
-    this.#config = config;
     this.#ca = config.ca && new CaClient(config.ca, config, config.mode === 'shared');
     const ca = this.#ca;
     this.certificates = new CertificateManager({
@@ -32,6 +34,7 @@ export class NodeSources {
       logger: logging.logger('identity'),
     });
     if (local) applyLocalXds(this.registry, local);
+    this.#identities = new OwnIdentities(this.registry, this.certificates, config.nodeName);
     if (config.xds) {
       const handlers = xdsHandlers(this.registry, logging.logger('ztunnel')).map(tap);
       this.#xds = new XdsClient(config.xds, config, handlers, logging.logger('xds'), telemetry);
@@ -40,10 +43,15 @@ export class NodeSources {
 
   /** Resolves once everything has arrived for the first time. Whoever stops using a certificate at a change must have asked for changes before: what nobody uses is forgotten. */
   async start(): Promise<void> {
-    new OwnIdentities(this.registry, this.certificates, this.#config.nodeName).start();
+    this.#identities.start();
     if (this.#xds === undefined) return;
     void this.#xds.run();
     await this.#xds.ready;
+  }
+
+  /** A user of a certificate has left: it is forgotten unless a workload of this node needs it. */
+  release(identity: string): void {
+    if (!this.#identities.needed().has(identity)) this.certificates.forget(identity);
   }
 
   close(): void {

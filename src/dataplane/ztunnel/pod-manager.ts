@@ -50,6 +50,8 @@ export interface PodManagerOptions<S extends PodServer> {
   readonly readiness: Readiness;
   readonly telemetry: Registry;
   readonly log: Logger;
+  /** At which pods that join and leave are logged: a worker's are its supervisor's, which says it already. */
+  readonly level: 'info' | 'debug';
   /** Called when the node agent violates the protocol's order. */
   readonly fatal: (error: Error) => void;
 }
@@ -85,14 +87,14 @@ export class PodManager<S extends PodServer> {
 
   /** Connects and serves announcements until `stop`. */
   async run(): Promise<void> {
-    const { log, connect, fatal } = this.#options;
+    const { log, level, connect, fatal } = this.#options;
     this.#retry = setInterval(() => this.#retryPending(), RETRY_PENDING_MS);
     while (!this.#stopping) {
       try {
         const connection = connect();
         this.#connection = connection;
         await connection.send(encodeMessage(ZdsHelloTable, { version: Version.V1 }));
-        log.info('connected to the node agent');
+        log[level]('connected to what announces pods');
         this.#backoff.reset();
         await this.#serve(connection);
       } catch (error) {
@@ -220,7 +222,7 @@ export class PodManager<S extends PodServer> {
   }
 
   async #open(pod: Pod<S>): Promise<string> {
-    const { log, open } = this.#options;
+    const { log, level, open } = this.#options;
     try {
       const server = await open(pod);
       if (this.#pods.get(pod.uid) !== pod) {
@@ -229,7 +231,7 @@ export class PodManager<S extends PodServer> {
       }
       pod.server = server;
       this.#started.inc();
-      log.info('pod joined', { pod: `${pod.info.namespace}/${pod.info.name}`, uid: pod.uid });
+      log[level]('pod joined', { pod: `${pod.info.namespace}/${pod.info.name}`, uid: pod.uid });
       return '';
     } catch (error) {
       const reason = `${pod.info.namespace}/${pod.info.name}: ${(error as Error).message}`;
@@ -251,7 +253,8 @@ export class PodManager<S extends PodServer> {
       this.#stopped.inc();
     }
     closeDescriptor(pod.namespace);
-    this.#options.log.info('pod left', { pod: `${pod.info.namespace}/${pod.info.name}`, uid });
+    const { log, level } = this.#options;
+    log[level]('pod left', { pod: `${pod.info.namespace}/${pod.info.name}`, uid });
     this.#count();
   }
 

@@ -2,18 +2,14 @@
 import type { LocalConfig } from '../../mesh/local/index.ts';
 import { connectSeqpacket } from '../../platform/linux/index.ts';
 import { type Logger, type Logging, Registry } from '../../platform/telemetry/index.ts';
-import { HttpServers } from '../core/http-servers.ts';
-import { describeProcess } from '../core/process-metrics.ts';
+import { HttpServers, LAST_ANSWER_MS } from '../core/http-servers.ts';
+import { describeBuild, describeProcess } from '../core/process-metrics.ts';
 import { Readiness } from '../core/readiness.ts';
 import { Carrier, PROXY_TASK } from './carrier.ts';
 import type { Config } from './config.ts';
-import { configDump } from './config-dump.ts';
-import { NodeSources } from './node-sources.ts';
+import { configDump, podConnections } from './config-dump.ts';
+import { NodeSources, XDS_TASK } from './node-sources.ts';
 import { READY_TASK } from './pod-manager.ts';
-
-export const XDS_TASK = 'state manager';
-/** The answer to `/quitquitquit` still has to go out. */
-export const LAST_ANSWER_MS = 10;
 
 export class NodeProxy {
   readonly #config: Config;
@@ -31,7 +27,8 @@ export class NodeProxy {
     this.#log = logging.logger('ztunnel');
     const telemetry = new Registry();
     const readiness = this.#readiness;
-    describeProcess(telemetry, 'ztunnel');
+    describeBuild(telemetry, 'ztunnel');
+    describeProcess(telemetry);
     const sources = new NodeSources(config, logging, telemetry, local);
     this.#sources = sources;
     const { registry, certificates } = sources;
@@ -41,6 +38,7 @@ export class NodeProxy {
       certificates,
       telemetry,
       podTelemetry: telemetry,
+      podLevel: 'info',
       logging,
       readiness,
       connect: () => connectSeqpacket(config.inpodSocket),
@@ -53,7 +51,13 @@ export class NodeProxy {
       telemetry: () => telemetry,
       readiness,
       logging,
-      dump: () => configDump({ registry, certificates, config, pods: this.#carrier.pods() }),
+      dump: () =>
+        configDump({
+          registry,
+          certificates,
+          config,
+          pods: [...this.#carrier.pods()].map(({ uid, info, proxy }) => ({ uid, info, connections: proxy && podConnections(proxy) })),
+        }),
       quit: () => this.shutdown(),
     });
   }

@@ -25,4 +25,5 @@ export {
   type RegistryOptions,
 } from './metrics.ts';
 export type { SpanAttribute, SpanData } from './otlp-span.ts';
+export { addSnapshot, type MetricsSnapshot, takeSnapshot } from './snapshot.ts';
 export { SpanExporter, type SpanExporterOptions } from './span-exporter.ts';

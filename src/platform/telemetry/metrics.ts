@@ -68,6 +68,14 @@ export class HistogramHandle implements Series {
     this.sum += n;
     this.count++;
   }
+  /** Takes in what was observed elsewhere with the same bounds. */
+  add(counts: Float64Array, sum: number): void {
+    for (let i = 0; i < counts.length; i++) {
+      this.counts[i]! += counts[i]!;
+      this.count += counts[i]!;
+    }
+    this.sum += sum;
+  }
 }
 
 /** What every family does: find or make the series of a label set, within the limit. */
