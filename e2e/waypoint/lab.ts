@@ -9,7 +9,7 @@ import type { Subprocess } from 'bun';
 import { ByteCounts } from '../../src/dataplane/core/byte-counts.ts';
 import type { WorkloadCertificate } from '../../src/dataplane/core/certificate.ts';
 import { ClientTunnel } from '../../src/dataplane/core/hbone-client.ts';
-import { TunnelBridge } from '../../src/dataplane/ztunnel/tunnel-bridge.ts';
+import { TunnelBridge } from '../../src/dataplane/core/tunnel-bridge.ts';
 import type { ServicePlan } from '../../src/mesh/http/index.ts';
 import { inNetworkNamespace } from '../../src/platform/linux/index.ts';
 import { type SocketEvents, socketHandlers, type TcpSocket } from '../../src/platform/net/index.ts';

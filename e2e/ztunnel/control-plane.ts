@@ -8,7 +8,7 @@ import { create, fromBinary, fromJson, type JsonValue, toBinary } from '@bufbuil
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import * as x509 from '@peculiar/x509';
-import { ADDRESS_TYPE } from '../../src/protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../src/protocol/index.ts';
 import {
   AddressSchema,
   AuthorizationSchema,
@@ -26,6 +26,8 @@ export interface State {
   /** `istio.workload.Address` and `istio.security.Authorization` as protobuf JSON, by resource name. */
   readonly addresses: Readonly<Record<string, JsonValue>>;
   readonly policies: Readonly<Record<string, JsonValue>>;
+  /** Names of addresses a proxy is not told of, by its pod's name. */
+  readonly hidden?: Readonly<Record<string, readonly string[]>>;
 }
 
 const [address = '127.0.0.1', port = '15012', directory = '.'] = process.argv.slice(2);
@@ -109,10 +111,16 @@ type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 let state: State = { addresses: {}, policies: {} };
 let version = 0;
 const streams = new Map<Stream, Map<string, Set<string>>>();
+const nodes = new WeakMap<Stream, string>();
+/** By type; of other types there is nothing. */
+const NOTHING: Readonly<Record<string, JsonValue>> = {};
 
 function push(stream: Stream, typeUrl: string, known: Set<string>): void {
   const isAddress = typeUrl === ADDRESS_TYPE;
-  const wanted = isAddress ? state.addresses : state.policies;
+  const node = nodes.get(stream) ?? '';
+  const hidden = new Set(Object.entries(state.hidden ?? {}).flatMap(([pod, names]) => (node.includes(`~${pod}.`) ? names : [])));
+  const visible = Object.fromEntries(Object.entries(state.addresses).filter(([name]) => !hidden.has(name)));
+  const wanted = isAddress ? visible : typeUrl === AUTHORIZATION_TYPE ? state.policies : NOTHING;
   const resources = Object.entries(wanted).map(([name, json]) => ({
     name,
     version: String(version),
@@ -131,6 +139,7 @@ function deltaResources(stream: Stream): void {
   streams.set(stream, types);
   stream.on('data', (request: DeltaDiscoveryRequest) => {
     if (request.errorDetail) process.stderr.write(`NACK ${request.typeUrl}: ${request.errorDetail.message}\n`);
+    if (request.node?.id) nodes.set(stream, request.node.id);
     if (types.has(request.typeUrl)) return;
     const known = new Set(Object.keys(request.initialResourceVersions));
     types.set(request.typeUrl, known);

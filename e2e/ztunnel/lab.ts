@@ -210,6 +210,8 @@ export class Lab {
   readonly proxies: TestProxy[] = [];
   readonly addresses: Record<string, JsonValue> = {};
   policies: Record<string, JsonValue> = {};
+  /** Names of addresses a proxy is not told of, by its pod's name. */
+  readonly hidden: Record<string, string[]> = {};
   #controlPlane!: Subprocess<'pipe', 'pipe', 'inherit'>;
   #pushed = 0;
   #output = '';
@@ -258,12 +260,12 @@ export class Lab {
   /** Tells the control plane's state to the proxies. */
   async push(): Promise<void> {
     const before = this.#pushed++;
-    this.#controlPlane.stdin.write(`${JSON.stringify({ addresses: this.addresses, policies: this.policies })}\n`);
+    this.#controlPlane.stdin.write(`${JSON.stringify({ addresses: this.addresses, policies: this.policies, hidden: this.hidden })}\n`);
     await this.#controlPlane.stdin.flush();
     await until('the push', () => this.#output.includes(`pushed ${before + 1}`));
   }
 
-  workload(pod: Pod, serviceAccount: string, extra: Partial<WorkloadInit> = {}): void {
+  workload(pod: Pod, serviceAccount: string, extra: WorkloadInit | Record<never, never> = {}): void {
     const uid = `Kubernetes//Pod/default/${pod.name}`;
     const message = create(AddressSchema, {
       type: {

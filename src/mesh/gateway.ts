@@ -30,11 +30,13 @@ export interface ResolutionContext {
   readonly trace?: Trace | undefined;
   /** Uids of workloads that may not be chosen: they were just found to be unreachable. */
   readonly without?: ReadonlySet<string> | undefined;
+  /** Other endpoints may not be chosen. */
+  readonly allows?: ((workload: Workload) => boolean) | undefined;
 }
 
 /** The endpoint of a looked-up destination, for a client that asked for `requestedIp:port`. */
 export const upstreamOf = (
-  { registry, source, random, trace, without }: ResolutionContext,
+  { registry, source, random, trace, without, allows }: ResolutionContext,
   found: Destination | undefined,
   requestedIp: string,
   port: number,
@@ -51,7 +53,10 @@ export const upstreamOf = (
   const { service } = found;
   if (service.loadBalancing?.mode === 'PASSTHROUGH') return { kind: 'none', why: 'passthrough', service };
   const all = registry.endpoints(`${service.namespace}/${service.hostname}`);
-  const endpoints = without === undefined ? all : all.filter(({ workload }) => !without.has(workload.uid));
+  const endpoints =
+    without === undefined && allows === undefined
+      ? all
+      : all.filter(({ workload }) => without?.has(workload.uid) !== true && allows?.(workload) !== false);
   const endpoint = selectEndpoint(service, endpoints, source, port, mode, random, trace);
   if (endpoint === undefined) return { kind: 'none', why: 'no-endpoint', service };
   const target = targetPort(service, endpoint, port);

@@ -4,6 +4,7 @@
  */
 export * from './authorize.ts';
 export { type CompiledPolicy, type Connection, compilePolicy, type PreparedConnection, prepareConnection } from './compile-policy.ts';
+export { type EastWestTarget, resolveEastWest } from './east-west.ts';
 export * from './enrolment.ts';
 export { FAILURES, type Failure, type FailureReason, failure } from './failure.ts';
 export { describeGateway, expectedIdentities } from './gateway.ts';

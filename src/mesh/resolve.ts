@@ -161,7 +161,7 @@ const withoutUpstream = (none: NoUpstream, { ip, port }: SocketDestination, trac
   }
 };
 
-const gatewayProblem = (gateway: GatewayAddress, { why }: NoUpstream): string => {
+export const gatewayProblem = (gateway: GatewayAddress, { why }: NoUpstream): string => {
   const reasons = {
     unknown: '',
     passthrough: ' is a PASSTHROUGH service',

@@ -13,6 +13,7 @@ export {
   type ConnectRequest,
   NETWORK_HEADER,
   parseConnectRequest,
+  responseBaggage,
   responseStatus,
 } from './hbone/connect.ts';
 export { encodeForwarded, parseForwardedHost } from './hbone/forwarded.ts';

@@ -1,5 +1,5 @@
 /** The client end of a tunnel: dials another proxy, checks who it is, and opens streams. */
-import { identitiesFromSubjectAltName, isAcceptedServer } from '../../mesh/index.ts';
+import { formatIdentity, identitiesFromSubjectAltName, isAcceptedServer } from '../../mesh/index.ts';
 import { Dial, type DialEvents, type DialFailure, type DialOptions, type TcpSocket } from '../../platform/net/index.ts';
 import type { HeaderList, Http2CloseReason, Http2Settings } from '../../protocol/index.ts';
 import { ALPN_H2 } from './certificate.ts';
@@ -19,6 +19,8 @@ export class ClientTunnel extends Tunnel {
   #dial: Dial | undefined;
   #isReady = false;
   #failed = false;
+  /** SPIFFE URI of the peer, once it is ready. */
+  peerIdentity = '';
   /** When its last stream ended, for the pool. */
   idleSince = performance.now();
 
@@ -59,6 +61,7 @@ export class ClientTunnel extends Tunnel {
       this.#fail(endOf('http2-handshake', 'the peer did not agree to ALPN h2'));
     } else {
       this.#isReady = true;
+      this.peerIdentity = presented.map(formatIdentity).find((uri) => this.#accepted.includes(uri))!;
       this.start(socket);
       this.#events.onTunnelReady(this);
     }

@@ -44,6 +44,10 @@ export interface TrafficParties {
   /** From the certificate; else the source workload's own. */
   readonly sourcePrincipal?: string | undefined;
   readonly destination: Workload | undefined;
+  /** What the server says of itself, before what is known of the workload that was dialled. */
+  readonly destinationBaggage?: Baggage | undefined;
+  /** From its certificate; else the destination workload's own. */
+  readonly destinationPrincipal?: string | undefined;
   readonly service: Service | undefined;
   readonly isMutualTls: boolean;
 }
@@ -59,6 +63,9 @@ export function labelsOf(parties: TrafficParties): Labels {
   const principal = (workload: Workload | undefined) => (workload ? formatIdentity(workloadIdentity(workload)) : UNKNOWN);
   const sourceApp = known(source?.canonicalName ?? said?.serviceName);
   const sourceVersion = known(source?.canonicalRevision ?? said?.serviceVersion);
+  const answered = parties.destinationBaggage;
+  const destinationApp = known(answered?.serviceName ?? destination?.canonicalName);
+  const destinationVersion = known(answered?.serviceVersion ?? destination?.canonicalRevision);
   return {
     reporter: parties.reporter,
     source_workload: known(source?.workloadName ?? said?.workloadName),
@@ -72,20 +79,20 @@ export function labelsOf(parties: TrafficParties): Labels {
     destination_service: known(service?.hostname),
     destination_service_namespace: known(service?.namespace),
     destination_service_name: known(service?.name),
-    destination_workload: known(destination?.workloadName),
-    destination_canonical_service: known(destination?.canonicalName),
-    destination_canonical_revision: known(destination?.canonicalRevision),
-    destination_workload_namespace: known(destination?.namespace),
-    destination_principal: principal(destination),
-    destination_app: known(destination?.canonicalName),
-    destination_version: known(destination?.canonicalRevision),
-    destination_cluster: known(destination?.clusterId),
+    destination_workload: known(answered?.workloadName ?? destination?.workloadName),
+    destination_canonical_service: destinationApp,
+    destination_canonical_revision: destinationVersion,
+    destination_workload_namespace: known(answered?.namespace ?? destination?.namespace),
+    destination_principal: parties.destinationPrincipal ?? principal(destination),
+    destination_app: destinationApp,
+    destination_version: destinationVersion,
+    destination_cluster: known(answered?.clusterId ?? destination?.clusterId),
     request_protocol: 'tcp',
     response_flags: '-',
     connection_security_policy: isMutualTls ? 'mutual_tls' : UNKNOWN,
     source_region: known(source?.locality.region ?? said?.region),
     source_zone: known(source?.locality.zone ?? said?.zone),
-    destination_region: known(destination?.locality.region),
-    destination_zone: known(destination?.locality.zone),
+    destination_region: known(answered?.region ?? destination?.locality.region),
+    destination_zone: known(answered?.zone ?? destination?.locality.zone),
   };
 }

@@ -90,8 +90,9 @@ export class TrafficMetrics {
   }
 
   series(parties: TrafficParties): TrafficSeries {
-    // What a client says of itself has no bound, so it is not remembered.
-    if (parties.source === undefined && parties.sourceBaggage !== undefined) return new TrafficSeries(this, labelsOf(parties));
+    // What a peer says of itself has no bound, so it is not remembered.
+    const isTold = parties.destinationBaggage !== undefined || (parties.source === undefined && parties.sourceBaggage !== undefined);
+    if (isTold) return new TrafficSeries(this, labelsOf(parties));
     const bySource = getOrMake(this.#cache, parties.source ?? NOBODY, () => new WeakMap<object, Map<string, TrafficSeries>>());
     const byPair = getOrMake(bySource, parties.destination ?? NOBODY, () => new Map<string, TrafficSeries>());
     const service = parties.service;

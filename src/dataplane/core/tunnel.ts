@@ -2,6 +2,7 @@
 import { type Deadline, deadlines, GatheringOutput, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import {
   createHttp2Connection,
+  ErrorCode,
   type HeaderList,
   type Http2CloseReason,
   type Http2Connection,
@@ -9,6 +10,7 @@ import {
   type Http2Role,
   type Http2Settings,
 } from '../../protocol/index.ts';
+import { type ConnectionEnd, endOf } from './end-reason.ts';
 
 /** What is at this end of a stream. Chunks are only valid during the call. */
 export interface TunnelStream {
@@ -17,6 +19,13 @@ export interface TunnelStream {
   onTunnelReset(code: number, local: boolean): void;
   onTunnelWritable(): void;
 }
+
+/** The end of a connection whose stream was reset; `local`: not by the peer. */
+export const resetEnd = (code: number, local: boolean): ConnectionEnd => {
+  if (!local) return endOf('tunnel-reset', `stream reset by the peer with code ${code}`);
+  const isClosed = code < 0 || code === ErrorCode.INTERNAL_ERROR;
+  return endOf('tunnel-reset', isClosed ? 'the tunnel was closed' : `stream reset for a fault of the peer, code ${code}`);
+};
 
 export abstract class Tunnel implements Http2Handler, Deadline {
   readonly http2: Http2Connection;

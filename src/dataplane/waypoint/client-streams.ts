@@ -13,6 +13,7 @@ import { Http1Session } from './http1-session.ts';
 import { Http2Session } from './http2-session.ts';
 import { LIMITS } from './limits.ts';
 import type { Downstream, DownstreamEvents, RequestHead } from './messages.ts';
+import { OpaqueRelay } from './opaque-relay.ts';
 import { ServerNameReader } from './server-name-reader.ts';
 import type { Session, SessionHost } from './session.ts';
 import { TcpExchange, type TcpHost } from './tcp-exchange.ts';
@@ -56,6 +57,12 @@ export class ClientStreams implements TcpHost {
   }
 
   serve(channel: Channel, client: Client): void {
+    if (client.relay !== undefined) {
+      const relay = new OpaqueRelay(channel, this, client, client.relay);
+      this.#sessions.set(relay, backendOf(client).service);
+      relay.start();
+      return;
+    }
     const declared = client.service?.ports.find(({ servicePort }) => servicePort === client.port)?.appProtocol ?? 'UNKNOWN';
     if (declared === 'TCP') this.#serveTcp(channel, client);
     else if (declared === 'TLS') this.#serveTls(channel, client);

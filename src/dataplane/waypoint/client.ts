@@ -1,5 +1,5 @@
 /** Who is at the other end of a client's stream, and what it asked to reach. Made once per stream, used by all its requests. */
-import type { Service, Workload } from '../../mesh/index.ts';
+import type { EastWestTarget, Service, Workload } from '../../mesh/index.ts';
 
 export interface Client {
   /** As the mesh knows it; undefined for one it does not know. */
@@ -17,6 +17,8 @@ export interface Client {
   readonly service: Service | undefined;
   /** The workload that was addressed, when it was no service. */
   readonly destination: Workload | undefined;
+  /** At an east-west gateway: where the stream goes unread. */
+  readonly relay?: EastWestTarget | undefined;
   /** Of the service, or of the workload itself. */
   readonly port: number;
 }

@@ -6,6 +6,8 @@ import { LIMITS } from './limits.ts';
 import { readTracing, type TracingConfig } from './tracing-config.ts';
 
 export interface Config extends CoreConfig {
+  /** What streams on the tunnel port are for: services that use this waypoint, or services of this network for clients of others. */
+  readonly role: 'waypoint' | 'east-west';
   readonly accessLog: 'text' | 'json' | 'none';
   /** Milliseconds; 0: never. */
   readonly streamIdleTimeout: number;
@@ -28,6 +30,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     reader.problem(`environment variable LOCAL_PLANS_PATH: there is no file "${localPlans}"`);
   const config: Config = {
     ...core,
+    role: reader.oneOf('GATEWAY_ROLE', ['waypoint', 'east-west'], 'waypoint'),
     accessLog: reader.oneOf('ACCESS_LOG_FORMAT', ['text', 'json', 'none'], 'text'),
     streamIdleTimeout: reader.duration('STREAM_IDLE_TIMEOUT', LIMITS.IDLE_STREAM),
     hbonePort: reader.integer('HBONE_PORT', 15_008, 1, 65_535),

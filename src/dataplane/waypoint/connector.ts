@@ -10,7 +10,7 @@ import {
   deadlines,
   type TcpSocket,
 } from '../../platform/net/index.ts';
-import { encodeForwarded, type HeaderList } from '../../protocol/index.ts';
+import { buildConnectRequest, encodeForwarded, type HeaderList } from '../../protocol/index.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { HbonePool, PoolUser } from '../core/hbone-pool.ts';
@@ -80,6 +80,11 @@ export class Connector {
     );
   }
 
+  /** Plainly, whatever is at the other end. */
+  relay(address: string, port: number, user: ChannelUser): void {
+    new Dial({ ...this.#options.dialOptions, address, port, timeout: LIMITS.CONNECT_TIMEOUT }, new PlainRequest(user, undefined));
+  }
+
   #throughTunnel(ip: string, port: number, workload: Workload, { service, policy }: Upstream, client: Client, user: ChannelUser): void {
     const { pool, identity } = this.#options;
     const request = new TunnelRequest({
@@ -104,14 +109,11 @@ export class Connector {
   }
 
   #connectHeaders(ip: string, port: number, service: Service): HeaderList {
-    const headers: HeaderList[number][] = [
-      [':method', 'CONNECT'],
-      [':authority', formatHostPort(ip, port)],
-    ];
-    const baggage = this.#options.baggage();
-    if (baggage !== '') headers.push(['baggage', baggage]);
-    headers.push(['forwarded', encodeForwarded('0.0.0.0', 0, service.hostname)]);
-    return headers;
+    return buildConnectRequest({
+      authority: formatHostPort(ip, port),
+      baggage: this.#options.baggage(),
+      forwarded: encodeForwarded('0.0.0.0', 0, service.hostname),
+    });
   }
 
   #identitiesOf(workload: Workload, service: Service): readonly string[] {

@@ -1,6 +1,21 @@
 /** The server end of a client's tunnel: one connection on port 15008, each of its streams a connection of an application. */
-import { formatHostPort, formatIdentity, type Identity, type resolveWaypointTarget, type Workload } from '../../mesh/index.ts';
-import { ErrorCode, type HeaderList, type Http2CloseReason, type Http2Settings, parseConnectRequest } from '../../protocol/index.ts';
+import {
+  type EastWestTarget,
+  type Failure,
+  formatHostPort,
+  formatIdentity,
+  type Identity,
+  type WaypointTarget,
+  type Workload,
+} from '../../mesh/index.ts';
+import {
+  buildConnectResponse,
+  ErrorCode,
+  type HeaderList,
+  type Http2CloseReason,
+  type Http2Settings,
+  parseConnectRequest,
+} from '../../protocol/index.ts';
 import { Tunnel } from '../core/tunnel.ts';
 import { AwaitedStream } from './awaited-stream.ts';
 import type { Client } from './client.ts';
@@ -10,7 +25,7 @@ export interface TunnelHost {
   readonly serverSettings: Http2Settings;
   /** The waypoint as the mesh knows it. */
   readonly self: Workload | undefined;
-  resolve(self: Workload, connectionIp: string, host: string, port: number): ReturnType<typeof resolveWaypointTarget>;
+  resolve(self: Workload, connectionIp: string, host: string, port: number): WaypointTarget | EastWestTarget | Failure;
   workloadAt(ip: string): Workload | undefined;
   /** A stream was accepted and answered with 200. */
   serve(channel: TunnelChannel, client: Client): void;
@@ -29,7 +44,6 @@ interface Refusal {
 }
 
 const NOTHING = new Uint8Array(0);
-const OK: HeaderList = [[':status', '200']];
 /** Refusals that the next word from the control plane may change. */
 const PASSING: ReadonlySet<string> = new Set(['unknown-source', 'unknown-hostname', 'ip-mismatch']);
 
@@ -54,7 +68,7 @@ export class DownstreamTunnel extends Tunnel {
   protected override accept(streamId: number, headers: HeaderList, endStream: boolean): void {
     const request = parseConnectRequest(headers);
     if (!request.ok) {
-      this.#refuse(streamId, { status: request.error.status, reason: 'bad-request', message: request.error.reason });
+      this.#refuse(streamId, { status: request.error.status, reason: request.error.rule, message: request.error.reason });
       return;
     }
     const { authority } = request.value;
@@ -97,7 +111,7 @@ export class DownstreamTunnel extends Tunnel {
     const target = host.resolve(self, this.#destinationIp, name, port);
     if (target.kind === 'failure') return target;
     const channel = new TunnelChannel(this, streamId);
-    this.http2.sendHeaders(streamId, OK, false);
+    this.http2.sendHeaders(streamId, buildConnectResponse(''), false);
     host.serve(channel, {
       workload: host.workloadAt(this.#sourceIp),
       principal: this.#principal,
@@ -105,9 +119,10 @@ export class DownstreamTunnel extends Tunnel {
       ip: this.#sourceIp,
       address: this.source,
       target: formatHostPort(name, port),
-      service: target.kind === 'service' ? target.service : undefined,
+      service: target.kind === 'workload' ? undefined : target.service,
       destination: target.kind === 'workload' ? target.workload : undefined,
-      port: target.port,
+      relay: target.kind === 'relay' ? target : undefined,
+      port: target.kind === 'relay' ? target.servicePort : target.port,
     });
     return channel;
   }

@@ -8,9 +8,11 @@ import {
   type WeightedBackend,
 } from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
-import type { TrafficMetrics, TrafficSeries } from '../core/traffic-metrics.ts';
-import type { Channel, ChannelEvents } from './channel.ts';
+import type { TrafficMetrics } from '../core/traffic-metrics.ts';
+import type { Channel } from './channel.ts';
+import { ChannelJoin } from './channel-join.ts';
 import type { Client } from './client.ts';
+import { connectionEntry } from './connection-entry.ts';
 import type { ChannelUser, Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
 import { addressOf, clusterName } from './destination-names.ts';
@@ -26,26 +28,13 @@ export interface TcpHost {
   sessionEnded(session: Session): void;
 }
 
-export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadline {
+export class TcpExchange implements Session, ChannelUser, Deadline {
   readonly #host: TcpHost;
   readonly #client: Client;
-  readonly #channel: Channel;
+  readonly #join: ChannelJoin;
   readonly #startedAt = performance.now();
-  readonly #upstreamSide: UpstreamSide;
-  #upstream: Channel | undefined;
-  #early: Uint8Array[] = [];
-  #earlyOctets = 0;
-  #hasEnded = false;
-  #downOwed = 0;
-  #upOwed = 0;
-  #received = 0;
-  #sent = 0;
-  #isUpstreamDone = false;
-  #isOver = false;
-  #hasMoved = false;
   #endpoint: EndpointState | undefined;
   #destination: Upstream | undefined;
-  #series: TrafficSeries | undefined;
   #route = 'default';
   readonly #serverName: string;
   #idleTimeout: number = LIMITS.IDLE_TCP;
@@ -55,11 +44,9 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   /** `serverName`: of TLS, empty where it is not known. */
   constructor(channel: Channel, host: TcpHost, client: Client, serverName: string) {
     this.#serverName = serverName;
-    this.#channel = channel;
     this.#host = host;
     this.#client = client;
-    this.#upstreamSide = new UpstreamSide(this);
-    channel.events = this;
+    this.#join = new ChannelJoin(channel, (flag, detail) => this.#ended(flag, detail));
     deadlines.add(this);
   }
 
@@ -69,13 +56,13 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
     if (rule !== undefined) this.#route = rule.name;
     const backend: WeightedBackend | undefined = rule === undefined ? { ...self, weight: 1 } : chooseBackend(rule.backends, context.random);
     if (backend === undefined || backend.invalid !== undefined) {
-      this.#end('NC', backend?.invalid ?? 'the route has no backend');
+      this.#join.end('NC', backend?.invalid ?? 'the route has no backend');
       return;
     }
     const now = performance.now();
     const destination = context.traffic.upstream(backend, now);
     if (destination === undefined) {
-      this.#end('NC', `${backend.service} has no port ${backend.port}`);
+      this.#join.end('NC', `${backend.service} has no port ${backend.port}`);
       return;
     }
     this.#destination = destination;
@@ -85,18 +72,18 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
     this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
     if (pool?.maxConnections !== undefined && destination.connections >= pool.maxConnections) {
       context.limits.hit('max_connections');
-      this.#end('UO', 'maxConnections of the DestinationRule');
+      this.#join.end('UO', 'maxConnections of the DestinationRule');
       return;
     }
     const endpoint = destination.cluster.pick({ random: context.random, now });
     if (endpoint === undefined) {
-      this.#end('UH', 'no healthy upstream');
+      this.#join.end('UH', 'no healthy upstream');
       return;
     }
     this.#endpoint = endpoint;
     endpoint.active++;
     destination.connections++;
-    this.#series = connections.series({
+    const series = connections.series({
       reporter: 'waypoint',
       source: this.#client.workload,
       sourcePrincipal: this.#client.principal,
@@ -104,7 +91,8 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
       service: destination.service,
       isMutualTls: true,
     });
-    this.#series.opened.value++;
+    series.opened.value++;
+    this.#join.series = series;
     connector.connect(destination, endpoint, this.#client, undefined, this);
   }
 
@@ -113,181 +101,55 @@ export class TcpExchange implements Session, ChannelUser, ChannelEvents, Deadlin
   endIdle(): void {}
 
   abort(): void {
-    this.#end('LR', 'the waypoint is shutting down');
+    this.#join.end('LR', 'the waypoint is shutting down');
   }
 
   // The endpoint's connection.
 
   attach(upstream: Channel): void {
-    if (this.#isOver) {
-      upstream.abort();
-      return;
-    }
-    this.#upstream = upstream;
-    upstream.events = this.#upstreamSide;
-    for (const part of this.#early) upstream.write(part);
-    this.#early = [];
-    const early = this.#earlyOctets;
-    this.#earlyOctets = 0;
-    if (early > 0) this.#giveBack(upstream, early);
-    if (this.#hasEnded) upstream.finish();
+    this.#join.attach(upstream);
   }
 
   failed(detail: string): void {
-    if (this.#isOver) return;
+    if (this.#join.isOver) return;
     this.#destination?.cluster.report(this.#endpoint!, 'connect-failure', performance.now());
-    this.#end('UF', detail);
-  }
-
-  // The client's side.
-
-  onChannelData(chunk: Uint8Array): void {
-    this.#hasMoved = true;
-    this.#received += chunk.length;
-    if (this.#series !== undefined) this.#series.received.value += chunk.length;
-    const upstream = this.#upstream;
-    if (upstream === undefined) {
-      this.#early.push(chunk.slice());
-      this.#earlyOctets += chunk.length;
-      return;
-    }
-    upstream.write(chunk);
-    this.#giveBack(upstream, chunk.length);
-  }
-
-  onChannelEnd(): void {
-    this.#hasEnded = true;
-    this.#upstream?.finish();
-  }
-
-  onChannelDrained(): void {
-    const owed = this.#upOwed;
-    this.#upOwed = 0;
-    if (owed > 0) this.#upstream?.consumed(owed);
-  }
-
-  onChannelClosed(isClean: boolean, detail: string): void {
-    if (this.#isOver) return;
-    if (!isClean) this.#end('DC', detail);
-    else if (this.#isUpstreamDone) this.#end(undefined, '');
-  }
-
-  // The endpoint's side.
-
-  upstreamData(chunk: Uint8Array): void {
-    this.#hasMoved = true;
-    this.#sent += chunk.length;
-    if (this.#series !== undefined) this.#series.sent.value += chunk.length;
-    this.#channel.write(chunk);
-    if (this.#channel.isBackedUp) this.#upOwed += chunk.length;
-    else this.#upstream?.consumed(chunk.length);
-  }
-
-  upstreamEnded(): void {
-    this.#channel.finish();
-  }
-
-  upstreamDrained(): void {
-    const owed = this.#downOwed;
-    this.#downOwed = 0;
-    if (owed > 0) this.#channel.consumed(owed);
-  }
-
-  upstreamClosed(isClean: boolean, detail: string): void {
-    if (this.#isOver) return;
-    if (isClean) {
-      // What the endpoint said last may still be on its way to a slow client.
-      this.#isUpstreamDone = true;
-      if (!this.#channel.isBackedUp) this.#end(undefined, '');
-    } else {
-      const isRefused = detail.startsWith('tunnel refused') && this.#sent === 0;
-      this.#end(isRefused ? 'UF' : 'UC', detail);
-    }
+    this.#join.end('UF', detail);
   }
 
   onDeadline(now: number): void {
     if (now >= this.#endsAt) {
       this.#host.context.limits.hit('max_connection_duration');
-      this.#end('DT', 'maxConnectionDuration of the DestinationRule');
-    } else if (this.#hasMoved) {
-      this.#hasMoved = false;
+      this.#join.end('DT', 'maxConnectionDuration of the DestinationRule');
+    } else if (this.#join.hasMoved) {
+      this.#join.hasMoved = false;
       this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
-    } else this.#end('SI', 'nothing moved for the idle timeout');
+    } else this.#join.end('SI', 'nothing moved for the idle timeout');
   }
 
-  #giveBack(upstream: Channel, octets: number): void {
-    if (upstream.isBackedUp) this.#downOwed += octets;
-    else this.#channel.consumed(octets);
-  }
-
-  #end(flag: ResponseFlag | undefined, detail: string): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+  #ended(flag: ResponseFlag | undefined, detail: string): void {
     deadlines.delete(this);
     if (this.#endpoint !== undefined) {
       this.#endpoint.active--;
       this.#destination!.connections--;
     }
-    if (flag !== undefined) {
-      this.#channel.abort();
-      this.#upstream?.abort();
-    }
-    this.#series?.close(flag === undefined ? '-' : 'CONNECT');
+    this.#join.series?.close(flag === undefined ? '-' : 'CONNECT');
     this.#host.sessionEnded(this);
-    this.#log(flag ?? '', detail);
-  }
-
-  #log(flags: string, failure: string): void {
     const { access } = this.#host.context;
     if (!access.isEnabled) return;
-    const client = this.#client;
     const endpoint = this.#endpoint;
     const backend = this.#destination?.backend;
-    access.write({
-      start: performance.timeOrigin + this.#startedAt,
-      method: '-',
-      path: '-',
-      protocol: '-',
-      status: 0,
-      flags,
-      details: '',
-      failure,
-      bytesReceived: this.#received,
-      bytesSent: this.#sent,
-      duration: performance.now() - this.#startedAt,
-      upstreamTime: -1,
-      forwardedFor: '',
-      userAgent: '',
-      requestId: '',
-      authority: '',
-      upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
-      upstreamCluster: backend === undefined ? '' : clusterName(backend, 'tcp'),
-      downstreamLocal: client.target,
-      downstreamRemote: client.address,
-      downstreamPrincipal: client.principal,
-      serverName: this.#serverName,
-      routeName: this.#route,
-      traceId: '',
-    });
-  }
-}
-
-/** The endpoint's events under other names. */
-class UpstreamSide implements ChannelEvents {
-  readonly #exchange: TcpExchange;
-  constructor(exchange: TcpExchange) {
-    this.#exchange = exchange;
-  }
-  onChannelData(chunk: Uint8Array): void {
-    this.#exchange.upstreamData(chunk);
-  }
-  onChannelEnd(): void {
-    this.#exchange.upstreamEnded();
-  }
-  onChannelDrained(): void {
-    this.#exchange.upstreamDrained();
-  }
-  onChannelClosed(isClean: boolean, detail: string): void {
-    this.#exchange.upstreamClosed(isClean, detail);
+    access.write(
+      connectionEntry({
+        client: this.#client,
+        join: this.#join,
+        startedAt: this.#startedAt,
+        flags: flag ?? '',
+        failure: detail,
+        upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
+        upstreamCluster: backend === undefined ? '' : clusterName(backend, 'tcp'),
+        serverName: this.#serverName,
+        routeName: this.#route,
+      }),
+    );
   }
 }

@@ -1,5 +1,14 @@
 /** Port 15008 of a waypoint: clients' tunnels, with the waypoint's own certificate, exchanged when it is renewed. */
-import { formatHostPort, type Identity, type MeshRegistry, type resolveWaypointTarget, type Workload } from '../../mesh/index.ts';
+import {
+  type EastWestTarget,
+  type Failure,
+  formatHostPort,
+  type Identity,
+  type MeshRegistry,
+  resolveEastWest,
+  type WaypointTarget,
+  type Workload,
+} from '../../mesh/index.ts';
 import { plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
 import { type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
@@ -116,8 +125,10 @@ export class TunnelServer implements HandshakeHost, TunnelHost {
     if (reason !== 'graceful' && reason !== 'peer-goaway' && reason !== 'transport-closed') this.refused(reason, tunnel.source, detail);
   }
 
-  resolve(self: Workload, connectionIp: string, host: string, port: number): ReturnType<typeof resolveWaypointTarget> {
-    return this.#options.bindings.resolve(self, connectionIp, host, port, performance.now());
+  resolve(self: Workload, connectionIp: string, host: string, port: number): WaypointTarget | EastWestTarget | Failure {
+    const { config, registry, bindings } = this.#options;
+    if (config.role === 'east-west') return resolveEastWest(registry, self, { host, port }, Math.random);
+    return bindings.resolve(self, connectionIp, host, port, performance.now());
   }
 
   get hasWaitingRoom(): boolean {

@@ -21,6 +21,8 @@ export interface ConnectionFacts {
   /** The authority inside the tunnel. */
   readonly hboneAddress?: string | undefined;
   readonly destination: Workload | undefined;
+  /** What the other end says of itself, where that is not the workload that was dialled. */
+  readonly destinationBaggage?: Baggage | undefined;
   readonly destinationIdentity?: string | undefined;
   readonly service: Service | undefined;
   readonly isMutualTls: boolean;
@@ -54,6 +56,8 @@ export class ConnectionRecord {
       sourceBaggage: facts.sourceBaggage,
       sourcePrincipal: facts.sourceIdentity,
       destination: facts.destination,
+      destinationBaggage: facts.destinationBaggage,
+      destinationPrincipal: facts.destinationBaggage && facts.destinationIdentity,
       service: facts.service,
       isMutualTls: facts.isMutualTls,
     };
@@ -84,7 +88,7 @@ export class ConnectionRecord {
 
   #fields(): Record<string, string | number | Raw | undefined> {
     const { facts } = this;
-    const { source, destination, sourceBaggage, isMutualTls } = facts;
+    const { source, destination, sourceBaggage, destinationBaggage, isMutualTls } = facts;
     return {
       'src.addr': raw(facts.sourceAddress),
       'src.workload': source?.name ?? sourceBaggage?.workloadName,
@@ -94,10 +98,10 @@ export class ConnectionRecord {
       'dst.addr': raw(facts.destinationAddress),
       'dst.hbone_addr': facts.hboneAddress === undefined ? undefined : raw(facts.hboneAddress),
       'dst.service': facts.service?.hostname,
-      'dst.workload': destination?.name,
-      'dst.namespace': destination?.namespace,
+      'dst.workload': destinationBaggage?.workloadName ?? destination?.name,
+      'dst.namespace': destinationBaggage?.namespace ?? destination?.namespace,
       'dst.identity': isMutualTls ? facts.destinationIdentity : undefined,
-      'dst.cluster': destination?.clusterId,
+      'dst.cluster': destinationBaggage?.clusterId ?? destination?.clusterId,
       direction: facts.direction,
     };
   }

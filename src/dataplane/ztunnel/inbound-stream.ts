@@ -13,13 +13,20 @@ import {
   workloadSpiffeId,
 } from '../../mesh/index.ts';
 import { Dial, type DialEvents, type DialFailure, type TcpSocket } from '../../platform/net/index.ts';
-import { type ConnectRequest, ErrorCode, encodeProxyHeader, type HeaderList, parseConnectRequest } from '../../protocol/index.ts';
+import {
+  buildConnectResponse,
+  type ConnectRequest,
+  ErrorCode,
+  encodeProxyHeader,
+  type HeaderList,
+  parseConnectRequest,
+} from '../../protocol/index.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
+import { TunnelBridge } from '../core/tunnel-bridge.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
 import type { EnforcedConnection } from './pod-proxy.ts';
-import { TunnelBridge } from './tunnel-bridge.ts';
 
 const HBONE_PORT = 15_008;
 
@@ -42,8 +49,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
   start(headers: HeaderList, endStream: boolean): void {
     const request = parseConnectRequest(headers);
     if (!request.ok) {
-      const isConnect = headers.some(([name, value]) => name === ':method' && value === 'CONNECT');
-      this.#refuse(isConnect ? 'bad-authority' : 'bad-method', request.error.status, request.error.reason);
+      this.#refuse(request.error.rule, request.error.status, request.error.reason);
       return;
     }
     const { pod, destinationIp } = this.#tunnel;
@@ -72,7 +78,9 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     const { pod } = tunnel;
     this.#local = local;
     const { registry, config } = pod.context;
-    const source = registry.workloadByAddress(config.network, tunnel.sourceIp);
+    // Through another network's gateway the address is the gateway's: who the client is, only its certificate and its own words tell.
+    const isLocal = request.network === undefined || request.network.toLowerCase() === config.network.toLowerCase();
+    const source = isLocal ? registry.workloadByAddress(config.network, tunnel.sourceIp) : undefined;
     const service: Service | undefined = route.service ?? inboundService(registry, local, route.port, request.forwardedHost);
     this.connection = { sourceIp: tunnel.sourceIp, destinationIp: route.ip, destinationPort: route.port, identity: tunnel.identity };
     const record = pod.open({
@@ -147,16 +155,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     this.#isAnswered = true;
     const { pod, http2 } = this.#tunnel;
     const baggage = pod.context.config.responseBaggage ? baggageHeader(this.#local!) : '';
-    http2.sendHeaders(
-      this.#streamId,
-      baggage === ''
-        ? OK
-        : [
-            [':status', '200'],
-            ['baggage', baggage],
-          ],
-      false,
-    );
+    http2.sendHeaders(this.#streamId, buildConnectResponse(baggage), false);
     if (this.#proxyHeader !== undefined) socket.write(this.#proxyHeader);
     bridge.attachSocket(socket);
   }
@@ -194,8 +193,6 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     logEarlyDeny(pod.context.access, 'inbound', source, formatHostPort(destinationIp, HBONE_PORT), message);
   }
 }
-
-const OK: HeaderList = [[':status', '200']];
 
 const splitHostPort = (text: string): { address: string; port: number } => {
   const colon = text.lastIndexOf(':');

@@ -9,19 +9,21 @@ import {
   workloadSpiffeId,
 } from '../../mesh/index.ts';
 import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
-import { encodeForwarded, type HeaderList, responseStatus } from '../../protocol/index.ts';
+import { type Baggage, buildConnectRequest, encodeForwarded, type HeaderList, responseBaggage } from '../../protocol/index.ts';
+import { ClientBridge } from '../core/client-bridge.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { PoolUser } from '../core/hbone-pool.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
+import type { GatewayPath, GatewayUser } from './gateway-path.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';
-import { TunnelBridge } from './tunnel-bridge.ts';
 
 type Usable = Exclude<Route, { kind: 'failure' }>;
 type Hbone = Extract<Route, { kind: 'hbone' }>;
+type DoubleHbone = Extract<Route, { kind: 'double-hbone' }>;
 
 /** Replicas of a waypoint that a connection is offered to. */
 const WAYPOINT_TRIES = 3;
@@ -43,7 +45,7 @@ function newTraceparent(): string {
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 
-export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
+export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, GatewayUser {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
   readonly #source: string;
@@ -57,6 +59,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   #workload: Workload | undefined;
   #joined: { abort(end: ConnectionEnd): void } | undefined;
   #dial: Dial | undefined;
+  #gatewayRoute: DoubleHbone | undefined;
+  #gateway: GatewayPath | undefined;
   #isPaused = false;
   #over = false;
 
@@ -128,28 +132,34 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   }
 
   #go(route: Usable, source: Workload): void {
-    if (route.kind === 'double-hbone') {
-      this.#deny(endOf('not-supported', `${this.#ip} is in another network, which needs HBONE inside HBONE`));
-      return;
-    }
     if (route.kind === 'hbone') this.#throughTunnel(route, source);
+    else if (route.kind === 'double-hbone') this.#throughGateway(route, source);
     else this.#plainly(route, source);
   }
 
-  #open(route: Usable, source: Workload, isMutualTls: boolean): ConnectionRecord {
-    const destination = route.kind === 'passthrough' ? undefined : route.destinationWorkload;
+  /** `remote`: who answered behind a gateway. */
+  #open(
+    route: Usable,
+    source: Workload,
+    isMutualTls: boolean,
+    remote?: { identity: string; baggage: Baggage | undefined },
+  ): ConnectionRecord {
+    const destination =
+      route.kind === 'passthrough' ? undefined : route.kind === 'double-hbone' ? route.gatewayWorkload : route.destinationWorkload;
+    const isTunnelled = route.kind === 'hbone' || route.kind === 'double-hbone';
     return this.#pod.open({
       direction: 'outbound',
       sourceAddress: this.#source,
       source,
       sourceIdentity: isMutualTls ? workloadSpiffeId(source) : undefined,
       destinationAddress: route.address,
-      hboneAddress: route.kind === 'hbone' ? route.authority : undefined,
+      hboneAddress: isTunnelled ? route.authority : undefined,
       destination,
-      destinationIdentity: isMutualTls && destination ? workloadSpiffeId(destination) : undefined,
+      destinationBaggage: remote?.baggage,
+      destinationIdentity: remote?.identity ?? (isMutualTls && destination ? workloadSpiffeId(destination) : undefined),
       service: route.destinationService,
       isMutualTls,
-      protocol: route.kind === 'hbone' ? 'HBONE' : 'TCP',
+      protocol: route.kind === 'hbone' ? 'HBONE' : route.kind === 'double-hbone' ? 'DOUBLEHBONE' : 'TCP',
       originalDestination: formatHostPort(this.#ip, this.#port),
     });
   }
@@ -182,7 +192,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
       return;
     }
     const record = this.#record!;
-    const bridge = new OutboundBridge(tunnel, streamId, record.counts, true, (end) => this.#end(end));
+    const bridge = new ClientBridge(tunnel, streamId, record.counts, true, (end) => this.#end(end));
     this.#joined = bridge;
     bridge.attachSocket(this.#socket);
     if (this.#isPaused) this.#socket.resume();
@@ -207,20 +217,51 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
     return true;
   }
 
-  #connectHeaders(route: Hbone): HeaderList {
-    const headers: (readonly [string, string])[] = [
-      [':method', 'CONNECT'],
-      [':authority', route.authority],
-    ];
-    const baggage = baggageHeader(this.#workload!);
-    if (baggage !== '') headers.push(['baggage', baggage]);
+  #connectHeaders(route: Hbone | DoubleHbone, traceparent = newTraceparent(), network?: string): HeaderList {
     const separator = this.#source.lastIndexOf(':');
-    headers.push([
-      'forwarded',
-      encodeForwarded(this.#sourceIp, Number(this.#source.slice(separator + 1)), route.destinationService?.hostname),
-    ]);
-    headers.push(['traceparent', newTraceparent()]);
-    return headers;
+    return buildConnectRequest({
+      authority: route.authority,
+      baggage: baggageHeader(this.#workload!),
+      forwarded: encodeForwarded(this.#sourceIp, Number(this.#source.slice(separator + 1)), route.destinationService?.hostname),
+      traceparent,
+      ...(network !== undefined && { network }),
+    });
+  }
+
+  /** The connection waits for the peer behind the gateway: whom it reached, and so what is counted, only that one's answer tells. */
+  #throughGateway(route: DoubleHbone, source: Workload): void {
+    this.#gatewayRoute = route;
+    this.#hold();
+    import('./gateway-path.ts').then(({ GatewayPath }) => {
+      if (this.#over) return;
+      const traceparent = newTraceparent();
+      const request = {
+        route,
+        source,
+        sourceIp: this.#sourceIp,
+        outerHeaders: this.#connectHeaders(route, traceparent),
+        innerHeaders: this.#connectHeaders(route, traceparent, this.#pod.context.config.network),
+      };
+      this.#gateway = new GatewayPath(this.#pod.gatewayServices(), request, this);
+      this.#gateway.start();
+    });
+  }
+
+  /** The peer behind the gateway has accepted the connection. */
+  gatewayReached(tunnel: ClientTunnel, streamId: number, headers: HeaderList, endStream: boolean): void {
+    const remote = { identity: tunnel.peerIdentity, baggage: responseBaggage(headers) };
+    this.#record = this.#open(this.#gatewayRoute!, this.#workload!, true, remote);
+    const bridge = new ClientBridge(tunnel, streamId, this.#record.counts, true, (end) => this.#end(end));
+    this.#joined = bridge;
+    bridge.onTunnelHeaders(headers, endStream);
+    bridge.attachSocket(this.#socket);
+    this.#socket.resume();
+  }
+
+  gatewayFailed(end: ConnectionEnd): void {
+    if (this.#over) return;
+    this.#record = this.#open(this.#gatewayRoute!, this.#workload!, true);
+    this.#fail(end);
   }
 
   #plainly(route: Usable, source: Workload): void {
@@ -258,6 +299,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
     if (this.#over) return;
     this.#pod.pool.abandon(this);
     this.#dial?.cancel();
+    if (this.#gatewayRoute !== undefined) this.#record ??= this.#open(this.#gatewayRoute, this.#workload!, true);
     this.#end(endOf('io', 'the application closed the connection before it was established'));
   }
 
@@ -285,34 +327,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer {
   #end(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#over = true;
+    this.#gateway?.close();
     this.#record?.end(end);
     this.#pod.outboundEnded(this);
   }
 }
-
-/** The stream of a request: nothing but 200 is a tunnel. */
-class OutboundBridge extends TunnelBridge {
-  #isAnswered = false;
-
-  override onTunnelHeaders(headers: HeaderList, endStream: boolean): void {
-    const status = responseStatus(headers);
-    if (!this.#isAnswered && status !== 200) {
-      this.abort(endOf('http-status', `${status} ${STATUS_TEXT[status] ?? ''}`.trimEnd()));
-      return;
-    }
-    this.#isAnswered = true;
-    this.confirm();
-    super.onTunnelHeaders(headers, endStream);
-  }
-}
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  500: 'Internal Server Error',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-};

@@ -29,6 +29,7 @@ import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
 import type { PodDns } from './dns/index.ts';
+import type { GatewayServices } from './gateway-path.ts';
 import { InboundPlain } from './inbound-plain.ts';
 import { InboundTunnel } from './inbound-tunnel.ts';
 import { OutboundConnection } from './outbound.ts';
@@ -200,6 +201,11 @@ export class PodProxy implements HandshakeHost {
   /** Everything a connection made for this pod needs: its namespace, its mark. */
   dialOptions(): Omit<DialOptions, 'address' | 'port'> {
     return this.#dialOptions;
+  }
+
+  /** What connections into other networks need. */
+  gatewayServices(): GatewayServices {
+    return { pool: this.pool, certificates: this.context.certificates, clientSettings: this.#clientSettings };
   }
 
   outboundEnded(connection: OutboundConnection): void {

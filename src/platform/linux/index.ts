@@ -34,6 +34,7 @@ export {
   peerEndpoint,
   type SocketEndpoint,
   socketError,
+  socketPair,
   startConnect,
   type TcpOptions,
   TcpState,

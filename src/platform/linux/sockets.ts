@@ -8,6 +8,7 @@ const { dup, getpeername } = dlopen('libc.so.6', {
   getpeername: { args: ['i32', 'ptr', 'ptr'], returns: 'i32' },
 }).symbols;
 
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
@@ -256,6 +257,15 @@ export function openUdp(options: OpenUdpOptions): number {
     libc.close(fd);
     throw error;
   }
+}
+
+const pairValue = new Int32Array(new ArrayBuffer(8));
+const pairPointer = ptr(pairValue);
+
+/** Two non-blocking stream sockets that are each other's peer, of no network. The caller owns both. */
+export function socketPair(): readonly [number, number] {
+  if (libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairPointer) !== 0) throw new SystemError('socketpair');
+  return [pairValue[0]!, pairValue[1]!];
 }
 
 /** A second descriptor of the same socket. */

@@ -27,6 +27,8 @@ export interface DialOptions extends TcpOptions {
   readonly tls?: TLSOptions | undefined;
   /** Takes any certificate. */
   readonly trustsAnyone?: boolean | undefined;
+  /** A connected descriptor to use instead of a new connection; taken over. `address` and `port` mean nothing then. */
+  readonly connected?: number | undefined;
   /** Sent first, in the clear, before TLS too: a PROXY protocol header. Short enough for the buffer of a new socket. */
   readonly preface?: Uint8Array | undefined;
 }
@@ -79,9 +81,11 @@ export class Dial implements SocketEvents, Deadline {
   #settled = false;
   #pending = false;
   #handshakeError: NodeJS.ErrnoException | undefined;
+  readonly #isConnected: boolean;
 
   constructor(options: DialOptions, events: DialEvents) {
     this.#events = events;
+    this.#isConnected = options.connected !== undefined;
     this.#trustsAnyone = options.trustsAnyone === true;
     this.#preface = options.preface;
     this.#upgrade = options.preface === undefined ? undefined : options.tls;
@@ -102,8 +106,8 @@ export class Dial implements SocketEvents, Deadline {
 
   #start(options: DialOptions): void {
     const family = options.address.includes(':') ? 6 : 4;
-    const fd = openTcp({ ...options, family });
-    const outcome = this.#bindAndConnect(fd, family, options);
+    const fd = options.connected ?? openTcp({ ...options, family });
+    const outcome = this.#isConnected ? 'connected' : this.#bindAndConnect(fd, family, options);
     if (outcome instanceof Error) {
       closeDescriptor(fd);
       this.#fail('connect', outcome.code, describe(outcome.code));
@@ -183,14 +187,14 @@ export class Dial implements SocketEvents, Deadline {
 
   onClose(error: NodeJS.ErrnoException | undefined): void {
     if (this.#settled) return;
-    const code = error?.code ?? this.#handshakeError?.code ?? 'ECONNREFUSED';
-    const isConnect = !this.#tls || CONNECT_CODES.has(code);
+    const code = error?.code ?? this.#handshakeError?.code ?? (this.#isConnected ? 'ECONNRESET' : 'ECONNREFUSED');
+    const isConnect = !this.#isConnected && (!this.#tls || CONNECT_CODES.has(code));
     this.#socket = undefined;
     this.#fail(isConnect ? 'connect' : 'handshake', code, isConnect ? describe(code) : (this.#handshakeError?.message ?? describe(code)));
   }
 
   onDeadline(): void {
-    const connected = this.#fd >= 0 && tcpState(this.#fd) === TcpState.ESTABLISHED;
+    const connected = this.#isConnected || (this.#fd >= 0 && tcpState(this.#fd) === TcpState.ESTABLISHED);
     this.#fail(connected ? 'handshake' : 'connect', 'ETIMEDOUT', describe('ETIMEDOUT'));
   }
 

@@ -1,16 +1,19 @@
 import type { HeaderList } from '../http2/types.ts';
 import type { Result } from '../result.ts';
-import { type Authority, formatAuthority, parseAuthority } from './authority.ts';
-import { type Baggage, encodeBaggage, parseBaggage } from './baggage.ts';
+import { type Authority, parseAuthority } from './authority.ts';
+import { type Baggage, parseBaggage } from './baggage.ts';
 import { parseForwardedHost } from './forwarded.ts';
 import { parseTraceparent } from './traceparent.ts';
 
 /** The network of the client, on the inner CONNECT of a cross-network tunnel only. */
 export const NETWORK_HEADER = 'x-forwarded-network';
 
+/** In the form they go out in: a client has encoded most of them before. */
 export interface ConnectParts {
-  readonly authority: Authority;
-  readonly baggage?: Baggage;
+  /** `ip:port` or `name:port`. */
+  readonly authority: string;
+  /** From `encodeBaggage`; empty for none. */
+  readonly baggage: string;
   /** The value of `forwarded`, from `encodeForwarded`. */
   readonly forwarded?: string;
   readonly traceparent?: string;
@@ -31,6 +34,7 @@ export interface ConnectRequest {
 /** A request that is answered before anything is looked up (ambient-wire 1.4, steps 1 and 2). */
 export interface ConnectRefusal {
   readonly status: 400;
+  readonly rule: 'bad-method' | 'bad-authority';
   readonly reason: string;
 }
 
@@ -38,10 +42,9 @@ export interface ConnectRefusal {
 export function buildConnectRequest(parts: ConnectParts): HeaderList {
   const headers: (readonly [string, string])[] = [
     [':method', 'CONNECT'],
-    [':authority', formatAuthority(parts.authority)],
+    [':authority', parts.authority],
   ];
-  const baggage = parts.baggage === undefined ? '' : encodeBaggage(parts.baggage);
-  if (baggage !== '') headers.push(['baggage', baggage]);
+  if (parts.baggage !== '') headers.push(['baggage', parts.baggage]);
   if (parts.forwarded !== undefined) headers.push(['forwarded', parts.forwarded]);
   if (parts.traceparent !== undefined) headers.push(['traceparent', parts.traceparent]);
   if (parts.network !== undefined) headers.push([NETWORK_HEADER, parts.network]);
@@ -64,24 +67,29 @@ export function parseConnectRequest(headers: HeaderList): Result<ConnectRequest,
       if (parseTraceparent(value) !== undefined) extra.traceparent = value;
     } else if (name === NETWORK_HEADER) extra.network = value;
   }
-  if (method !== 'CONNECT') return refuse(`expected method CONNECT, got ${method || 'none'}`);
-  if (authorityText === undefined) return refuse('the request has no :authority');
+  if (method !== 'CONNECT') return refuse('bad-method', `expected method CONNECT, got ${method || 'none'}`);
+  if (authorityText === undefined) return refuse('bad-authority', 'the request has no :authority');
   const authority = parseAuthority(authorityText);
-  if (!authority.ok) return refuse(authority.error);
+  if (!authority.ok) return refuse('bad-authority', authority.error);
   return { ok: true, value: { authority: authority.value, baggage: parseBaggage(baggage.join(',')), ...extra } };
 }
 
-const refuse = (reason: string): Result<never, ConnectRefusal> => ({ ok: false, error: { status: 400, reason } });
+const refuse = (rule: ConnectRefusal['rule'], reason: string): Result<never, ConnectRefusal> => ({
+  ok: false,
+  error: { status: 400, rule, reason },
+});
 
-/** The answer to an accepted CONNECT, with the destination's metadata when `ENABLE_RESPONSE_BAGGAGE` is on. */
-export function buildConnectResponse(baggage?: Baggage): HeaderList {
-  const text = baggage === undefined ? '' : encodeBaggage(baggage);
-  return text === ''
-    ? [[':status', '200']]
-    : [
-        [':status', '200'],
-        ['baggage', text],
-      ];
+const ACCEPTED: HeaderList = [[':status', '200']];
+
+/** The answer to an accepted CONNECT, with the destination's metadata (from `encodeBaggage`, empty for none) when `ENABLE_RESPONSE_BAGGAGE` is on. */
+export function buildConnectResponse(baggage: string): HeaderList {
+  return baggage === '' ? ACCEPTED : [...ACCEPTED, ['baggage', baggage]];
+}
+
+/** What the other end says of its workload in an answer; undefined when it says nothing. */
+export function responseBaggage(headers: HeaderList): Baggage | undefined {
+  for (const [name, value] of headers) if (name === 'baggage') return parseBaggage(value);
+  return undefined;
 }
 
 /** The status of a response, 0 when it has none. Anything but exactly 200 is a failed tunnel. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { HeaderList } from '../http2/types.ts';
 import { type Authority, formatAuthority, parseAuthority } from './authority.ts';
 import { type Baggage, encodeBaggage, parseBaggage } from './baggage.ts';
-import { buildConnectRequest, buildConnectResponse, parseConnectRequest, responseStatus } from './connect.ts';
+import { buildConnectRequest, buildConnectResponse, parseConnectRequest, responseBaggage, responseStatus } from './connect.ts';
 import { encodeForwarded, parseForwardedHost } from './forwarded.ts';
 import { formatIp, parseIp } from './ip.ts';
 import { encodeProxyHeader, encodeProxyLine } from './proxy-protocol.ts';
@@ -170,8 +170,8 @@ const TARGET: Authority = { kind: 'ip', address: '10.244.1.7', port: 8080 };
 test('builds a CONNECT without :scheme and :path, and reads it back', () => {
   const traceparent = makeTraceparent(new Uint8Array(24).fill(7));
   const headers = buildConnectRequest({
-    authority: TARGET,
-    baggage: FULL,
+    authority: formatAuthority(TARGET),
+    baggage: encodeBaggage(FULL),
     forwarded: encodeForwarded('10.244.0.3', 41_000, 'web.local'),
     traceparent,
     network: 'net-1',
@@ -181,37 +181,40 @@ test('builds a CONNECT without :scheme and :path, and reads it back', () => {
     ok: true,
     value: { authority: TARGET, baggage: FULL, forwardedHost: 'web.local', traceparent, network: 'net-1' },
   });
-  expect(buildConnectRequest({ authority: TARGET, baggage: {} })).toEqual([
+  expect(buildConnectRequest({ authority: '10.244.1.7:8080', baggage: '' })).toEqual([
     [':method', 'CONNECT'],
     [':authority', '10.244.1.7:8080'],
   ]);
 });
 
 test('refuses other methods and missing or broken authorities with 400, and says why', () => {
-  const refused: readonly (readonly [headers: HeaderList, reason: string])[] = [
+  const refused: readonly (readonly [headers: HeaderList, rule: 'bad-method' | 'bad-authority', reason: string])[] = [
     [
       [
         [':method', 'GET'],
         [':authority', '10.0.0.1:80'],
       ],
+      'bad-method',
       'expected method CONNECT, got GET',
     ],
-    [[], 'expected method CONNECT, got none'],
-    [[[':method', 'CONNECT']], 'the request has no :authority'],
+    [[], 'bad-method', 'expected method CONNECT, got none'],
+    [[[':method', 'CONNECT']], 'bad-authority', 'the request has no :authority'],
     [
       [
         [':method', 'CONNECT'],
         [':authority', 'web'],
       ],
+      'bad-authority',
       'authority "web": it has no port',
     ],
   ];
-  for (const [headers, reason] of refused) expect(parseConnectRequest(headers)).toEqual({ ok: false, error: { status: 400, reason } });
+  for (const [headers, rule, reason] of refused)
+    expect(parseConnectRequest(headers)).toEqual({ ok: false, error: { status: 400, rule, reason } });
 });
 
 test('an invalid traceparent is left out, and several baggage headers count as one', () => {
   const parsed = parseConnectRequest([
-    ...buildConnectRequest({ authority: TARGET }),
+    ...buildConnectRequest({ authority: formatAuthority(TARGET), baggage: '' }),
     ['traceparent', 'junk'],
     ['baggage', 'service.name=a'],
     ['baggage', 'cloud.region=r'],
@@ -220,12 +223,14 @@ test('an invalid traceparent is left out, and several baggage headers count as o
 });
 
 test('the answer carries baggage only when there is some', () => {
-  expect(buildConnectResponse()).toEqual([[':status', '200']]);
-  expect(buildConnectResponse({})).toEqual([[':status', '200']]);
-  expect(buildConnectResponse({ serviceName: 'a' })).toEqual([
+  expect(buildConnectResponse('')).toEqual([[':status', '200']]);
+  const answer = buildConnectResponse('service.name=a');
+  expect(answer).toEqual([
     [':status', '200'],
     ['baggage', 'service.name=a'],
   ]);
+  expect(responseBaggage(answer)).toEqual({ serviceName: 'a' });
+  expect(responseBaggage(buildConnectResponse(''))).toBeUndefined();
   expect(responseStatus([[':status', '503']])).toBe(503);
   expect(responseStatus([])).toBe(0);
 });

@@ -5,9 +5,9 @@
 import type { SocketEvents, Source, TcpSocket } from '../../platform/net/index.ts';
 import { SocketWriter } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2Connection } from '../../protocol/index.ts';
-import type { ByteCounts } from '../core/byte-counts.ts';
-import { COMPLETE, type ConnectionEnd, endOf } from '../core/end-reason.ts';
-import type { Tunnel, TunnelStream } from '../core/tunnel.ts';
+import type { ByteCounts } from './byte-counts.ts';
+import { COMPLETE, type ConnectionEnd, endOf } from './end-reason.ts';
+import { resetEnd, type Tunnel, type TunnelStream } from './tunnel.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -133,11 +133,11 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
     if (endStream) this.#endOfStream();
   }
 
-  onTunnelReset(code: number, _local: boolean): void {
+  onTunnelReset(code: number, local: boolean): void {
     if (this.#finished) return;
     this.#streamGone = true;
     if (code !== ErrorCode.NO_ERROR && code !== ErrorCode.CANCEL) {
-      this.#kill(endOf('tunnel-reset', code < 0 ? 'the tunnel was closed' : `stream reset by the peer with code ${code}`));
+      this.#kill(resetEnd(code, local));
       return;
     }
     // The end of what the peer sends, as a real ztunnel takes it. NO_ERROR also says: do not bother to send the rest.
