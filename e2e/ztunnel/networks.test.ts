@@ -189,11 +189,7 @@ test('a service behind a waypoint is reached through the waypoint of the other n
       };
     }),
   );
-  mesh.service('web', 2, {
-    subjectAltNames: [identityOf('server')],
-    ports: [{ servicePort: 80, targetPort: 8082 }],
-    waypoint: { destination: { case: 'hostname', value: { namespace: 'default', hostname: hostOf('waypoint') } }, hboneMtlsPort: 15_008 },
-  });
+  mesh.waypointService({ ports: [{ servicePort: 80, targetPort: 8082 }] });
   await lab.push();
   const peer = dial(client, WEB, 80);
   await peer.connected.promise;

@@ -62,7 +62,7 @@ export class TwoNetworks {
     const { lab } = this;
     lab.workload(this.client, 'client', { network: HERE });
     this.service('echo', 1, { subjectAltNames: [identityOf('server')] });
-    this.service('web', 2, { subjectAltNames: [identityOf('server')], waypoint: this.#gatewayAt('waypoint') });
+    this.waypointService();
     this.service('waypoint', 3, { subjectAltNames: [identityOf('waypoint')], ports: [{ servicePort: 15_008, targetPort: 15_008 }] });
     for (const server of this.servers) this.#there(server, 'server', ['echo', 'web']);
     this.#there(this.waypointPod, 'waypoint', ['waypoint']);
@@ -71,7 +71,13 @@ export class TwoNetworks {
     for (const name of ['echo', 'web', 'waypoint']) this.splitHorizon(name);
   }
 
-  service(name: string, index: number, init: Partial<ServiceInit>): void {
+  /** `web`, the one behind the waypoint. */
+  waypointService(extra: ServiceInit = {}): void {
+    const init = { subjectAltNames: [identityOf('server')], waypoint: this.#gatewayAt('waypoint'), ...extra };
+    this.service('web', 2, init as ServiceInit);
+  }
+
+  service(name: string, index: number, init: ServiceInit): void {
     const vip = (net: string, third: number) => ({ network: net, address: ipBytes(`240.0.${third}.${index}`) });
     this.lab.service(name, {
       addresses: [vip(HERE, 1), vip(THERE, 2)],
