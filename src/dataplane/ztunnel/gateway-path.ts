@@ -2,7 +2,7 @@
 import { type DoubleHboneRoute, type Workload, workloadSpiffeId } from '../../mesh/index.ts';
 import type { HeaderList, Http2Settings } from '../../protocol/index.ts';
 import { responseStatus } from '../../protocol/index.ts';
-import type { CertificateManager } from '../core/certificate-manager.ts';
+import type { CertificateSource } from '../core/certificate-source.ts';
 import { refusedWith } from '../core/client-bridge.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
@@ -23,7 +23,7 @@ export interface GatewayRequest {
 
 export interface GatewayServices {
   readonly pool: HbonePool;
-  readonly certificates: CertificateManager;
+  readonly certificates: CertificateSource;
   readonly clientSettings: Http2Settings;
 }
 
