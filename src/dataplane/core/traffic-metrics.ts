@@ -74,7 +74,7 @@ export class TrafficMetrics {
     };
   }
 
-  /** Streams of inbound tunnels, each with a socket to its application. */
+  /** Streams that hold sockets of their own: those of inbound tunnels one to their application, those into other networks a pair. */
   openStreams = 0;
 
   get openSockets(): number {

@@ -242,6 +242,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
         outerHeaders: this.#connectHeaders(route, traceparent),
         innerHeaders: this.#connectHeaders(route, traceparent, this.#pod.context.config.network),
       };
+      // Its descriptors count against what this process can hold.
+      this.#pod.context.metrics.openStreams++;
       this.#gateway = new GatewayPath(this.#pod.gatewayServices(), request, this);
       this.#gateway.start();
     });
@@ -327,7 +329,10 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   #end(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#over = true;
-    this.#gateway?.close();
+    if (this.#gateway !== undefined) {
+      this.#gateway.close();
+      this.#pod.context.metrics.openStreams--;
+    }
     this.#record?.end(end);
     this.#pod.outboundEnded(this);
   }
