@@ -19,6 +19,8 @@ export const READY_TASK = 'workload proxy manager';
 const RETRY_PENDING_MS = 5000;
 const FIRST_RECONNECT_MS = 10;
 const MAX_RECONNECT_MS = 15_000;
+/** Characters of a refusal's reason: with names of any length the acknowledgement stays a datagram the agent can take (1024 bytes). */
+const MAX_REASON = 500;
 /** Pods on one node; far above what a kubelet runs. */
 export const MAX_PODS = 2000;
 
@@ -102,9 +104,12 @@ export class PodManager<S extends PodServer> {
           fatal(error);
           return;
         }
-        if (!this.#stopping) log.debug('node agent not reachable', { error: (error as Error).message });
         await this.#disconnected();
-        if (error instanceof MessageError) continue;
+        if (error instanceof MessageError) {
+          log.warn('the node agent sent what this proxy does not understand, starting over', { error: error.message });
+          continue;
+        }
+        if (!this.#stopping) log.debug('node agent not reachable', { error: (error as Error).message });
         await Bun.sleep(this.#backoff.next());
         continue;
       }
@@ -146,7 +151,8 @@ export class PodManager<S extends PodServer> {
     }
   }
 
-  async #answer(connection: SeqpacketConnection, error: string): Promise<void> {
+  async #answer(connection: SeqpacketConnection, reason: string): Promise<void> {
+    const error = reason.slice(0, MAX_REASON);
     await connection.send(encodeMessage(WorkloadResponseTable, { payload: { case: 'ack', value: { error } } }));
   }
 
@@ -170,8 +176,7 @@ export class PodManager<S extends PodServer> {
         this.#announced.add(payload.value.uid);
         return '';
       case 'del':
-        if (this.#hasSnapshot) await this.#remove(payload.value.uid);
-        else this.#announced.delete(payload.value.uid);
+        await this.#withdraw(payload.value.uid);
         return '';
       case 'snapshotSent':
         if (this.#hasSnapshot) throw new SequenceError('second snapshot on one connection');
@@ -212,6 +217,13 @@ export class PodManager<S extends PodServer> {
     const pod: Pod<S> = { uid: add.uid, info, namespace, inode, server: undefined, opening: undefined };
     this.#pods.set(add.uid, pod);
     return this.#start(pod);
+  }
+
+  /** Before the snapshot this only takes an announcement back: a pod that is served goes with the snapshot, one that could not be is not tried again. */
+  async #withdraw(uid: string): Promise<void> {
+    this.#announced.delete(uid);
+    const isPending = this.#pods.get(uid)?.server === undefined;
+    if (this.#hasSnapshot || isPending) await this.#remove(uid);
   }
 
   #start(pod: Pod<S>): Promise<string> {
