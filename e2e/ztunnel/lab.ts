@@ -126,6 +126,11 @@ export class TestProxy {
     return this.#inTurn(() => this.#request(this.#agent!, { payload: { case: 'del', value: { uid: `uid-${pod.name}` } } }));
   }
 
+  /** Ends the snapshot a second time; gives the proxy's refusal. */
+  violate(): Promise<string> {
+    return this.#inTurn(() => this.#request(this.#agent!, { payload: { case: 'snapshotSent', value: {} } }));
+  }
+
   async #request(agent: SeqpacketConnection, init: MessageInitShape<typeof WorkloadRequestSchema>, fd?: number): Promise<string> {
     await agent.send(toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, init)), fd);
     const message = await agent.receive();

@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { countEstablished, runNft } from '../platform/linux/index.ts';
+import {
+  closeDescriptor,
+  countEstablished,
+  libc,
+  listenTcp,
+  openTcp,
+  runNft,
+  startConnect,
+  TcpState,
+  tcpState,
+} from '../platform/linux/index.ts';
 import { waitForDrain } from './drain.ts';
 import { DEFAULT_PROBE_RULES, HOST_TABLE, HostProbeRules } from './probe-rules.ts';
 import { applyRedirection, inspectRedirection, removeRedirection } from './redirection.ts';
@@ -298,4 +308,27 @@ test('sends a connection directly when the rules are gone, although translation 
   net.vanish(through);
   await removeRedirection(net.pod);
   expect((await net.connect(net.pod, NODE_IP, 9000, { fromPort: 41_000 })).greeting).toStartWith('remote ');
+});
+
+test('gives connections that wait for a proxy that stops to its successor', async () => {
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  const listen = () => listenTcp({ address: '0.0.0.0', port: 15008, networkNamespace: net.pod, reusePort: true });
+  const [old, next] = [listen(), listen()];
+  const clients: number[] = [];
+  for (let i = 0; i < 40; i++) {
+    const fd = openTcp({ family: 4, networkNamespace: net.node });
+    startConnect(fd, POD_IP, 15008);
+    clients.push(fd);
+  }
+  const deadline = performance.now() + 5_000;
+  while (clients.some((fd) => tcpState(fd) !== TcpState.ESTABLISHED) && performance.now() < deadline) await Bun.sleep(5);
+  closeDescriptor(old);
+  const accepted: number[] = [];
+  while (accepted.length < clients.length && performance.now() < deadline) {
+    const fd = libc.accept4(next, null, null, 0);
+    if (fd >= 0) accepted.push(fd);
+    else await Bun.sleep(5);
+  }
+  expect(accepted.length).toBe(clients.length);
+  for (const fd of [...accepted, ...clients, next]) closeDescriptor(fd);
 });

@@ -1,5 +1,6 @@
 /** Puts redirect rules into a pod's network namespace, checks them and takes them out. Every step may be repeated. */
-import { CommandError, deleteTracked, hasIpv6, runCommand, runNft, summarizeRuleset } from '../platform/linux/index.ts';
+import fs from 'node:fs';
+import { CommandError, deleteTracked, hasIpv6, inNetworkNamespace, runCommand, runNft, summarizeRuleset } from '../platform/linux/index.ts';
 import { POD_TABLES, type PodRuleOptions, podRules, removePodRulesScript, returnRoute } from './rules.ts';
 import { belongsToProxy, passedAround } from './tracked.ts';
 
@@ -22,6 +23,7 @@ export async function inspectRedirection(netns: number, options: PodRuleOptions)
 export async function applyRedirection(netns: number, options: PodRuleOptions): Promise<void> {
   if ((await inspectRedirection(netns, options)) === 'current') return;
   for (const family of families(netns)) await ip(returnRoute('add', family), netns, 'File exists');
+  handOverQueuedConnections(netns);
   const { script, confirmation } = podRules(options);
   await runNft(script, netns);
   if (!options.draining) await deleteTracked(netns, (connection) => passedAround(connection, options));
@@ -40,6 +42,20 @@ export async function removeRedirection(netns: number): Promise<void> {
     await ip(returnRoute('del', family), netns, 'No such', 'does not exist', 'FIB table does not exist');
   }
   await deleteTracked(netns, belongsToProxy);
+}
+
+/**
+ * When a proxy stops listening while its successor listens already, the kernel gives it what waits to be accepted, instead of resetting that
+ * (Linux 5.14 and later; where the file system of settings is read-only there is no hand-over). Stays when the rules go: it is about shared ports only.
+ */
+function handOverQueuedConnections(netns: number): void {
+  inNetworkNamespace(netns, () => {
+    try {
+      fs.writeFileSync('/proc/sys/net/ipv4/tcp_migrate_req', '1');
+    } catch {
+      // An upgrade of the proxy then resets the few connections that are just being made.
+    }
+  });
 }
 
 const families = (netns: number): readonly (4 | 6)[] => (hasIpv6(netns) ? [4, 6] : [4]);

@@ -19,8 +19,8 @@ export const READY_TASK = 'workload proxy manager';
 const RETRY_PENDING_MS = 5000;
 const FIRST_RECONNECT_MS = 10;
 const MAX_RECONNECT_MS = 15_000;
-/** Characters of a refusal's reason: with names of any length the acknowledgement stays a datagram the agent can take (1024 bytes). */
-const MAX_REASON = 500;
+/** Characters of a refusal's reason: whatever the names in it, the acknowledgement stays a datagram the agent can take (1024 bytes). */
+const MAX_REASON = 300;
 /** Pods on one node; far above what a kubelet runs. */
 export const MAX_PODS = 2000;
 
