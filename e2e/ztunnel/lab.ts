@@ -303,7 +303,8 @@ export class Lab {
   }
 
   policy(name: string, init: PolicyInit): void {
-    this.policies[`default/${name}`] = toJson(AuthorizationSchema, create(AuthorizationSchema, { name, namespace: 'default', ...init }));
+    const policy = create(AuthorizationSchema, { name, namespace: 'default', ...init });
+    this.policies[`${policy.namespace}/${name}`] = toJson(AuthorizationSchema, policy);
   }
 
   stop(): void {

@@ -11,6 +11,7 @@ import type { Config, WorkloadInfo } from './config.ts';
 import type { ProxyContext } from './context.ts';
 import { PodManager } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
+import { SelfProxy } from './self-proxy.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;
@@ -44,6 +45,7 @@ export class Carrier {
   readonly #context: ProxyContext;
   #manager: PodManager<PodProxy> | undefined;
   #dedicated: PodProxy | undefined;
+  #self: SelfProxy | undefined;
   #stopping = false;
 
   constructor(options: CarrierOptions) {
@@ -91,6 +93,11 @@ export class Carrier {
       readiness.done(PROXY_TASK);
       return;
     }
+    const { podName: name, podNamespace, serviceAccount } = config;
+    if (name && podNamespace && serviceAccount) {
+      this.#self = new SelfProxy(this.#context, { name, namespace: podNamespace, serviceAccount });
+      this.#self.listen();
+    }
     const open = ({ info, namespace }: { info: WorkloadInfo; namespace: number }): PodProxy => {
       const proxy = new PodProxy(this.#context, info, namespace);
       proxy.start();
@@ -113,27 +120,32 @@ export class Carrier {
     const deadline = performance.now() + terminationDeadline;
     log.info('draining', { deadline_ms: terminationDeadline });
     this.#manager?.stop();
-    const pods = [...this.pods()];
-    for (const { proxy } of pods) proxy?.drain();
-    const open = (): number => pods.reduce((sum, { proxy }) => sum + (proxy?.openConnections ?? 0), 0);
+    const proxies = [...this.#proxies()];
+    for (const proxy of proxies) proxy.drain();
+    const open = (): number => proxies.reduce((sum, proxy) => sum + proxy.openConnections, 0);
     while (open() > 0 && performance.now() < deadline) await Bun.sleep(DRAIN_POLL_MS);
     const left = open();
     if (left > 0) log.warn('closing connections at the deadline of the drain', { connections: left });
-    for (const { proxy } of pods) proxy?.close('drained');
+    for (const proxy of proxies) proxy.close('drained');
   }
 
   /** Ends everything now. */
   close(): void {
     this.#stopping = true;
-    for (const { proxy } of this.pods()) proxy?.close('drained');
+    for (const proxy of this.#proxies()) proxy.close('drained');
+  }
+
+  *#proxies(): Generator<PodProxy> {
+    if (this.#self?.proxy !== undefined) yield this.#self.proxy;
+    for (const { proxy } of this.pods()) if (proxy !== undefined) yield proxy;
   }
 
   #registryChanged(change: RegistryChange): void {
     const { registry } = this.#context;
     const isGone = (uid: string): boolean => registry.workload(uid)?.tunnelProtocol !== 'HBONE';
     const workloadsTouched = change.workloads.size > 0;
-    for (const { proxy } of this.pods()) {
-      if (proxy === undefined) continue;
+    this.#self?.listen();
+    for (const proxy of this.#proxies()) {
       // A workload's own change can be a change of its list of policies.
       const ownUid = proxy.workload?.uid;
       proxy.registryChanged(change.policies.size > 0 || (ownUid !== undefined && change.workloads.has(ownUid)));

@@ -61,7 +61,7 @@ class Listeners {
   }
 }
 
-type Payload = MessageInitShape<typeof WorkloadRequestSchema>['payload'];
+type Payload = NonNullable<MessageInitShape<typeof WorkloadRequestSchema>['payload']>;
 const info = { name: 'pod', namespace: 'ns', serviceAccount: 'sa' };
 const addOf = (uid: string, workloadInfo: typeof info | null = info): Payload => ({
   case: 'add',
@@ -185,7 +185,8 @@ test('the same pod in the same namespace is the same, in another namespace it is
   await agent.say(SNAPSHOT);
   expect([await agent.add('a'), await agent.add('a')]).toEqual(['', '']);
   expect(b.count('workload_manager_proxies_started_total')).toBe(1);
-  const [{ server }] = [...b.manager.pods()] as [{ server: Listeners | undefined }];
+  const server = [...b.manager.pods()][0]?.server;
+  expect(server).toBeDefined();
   expect(await agent.add('a', 1)).toBe('');
   expect([...b.manager.pods()].map((pod) => pod.server === server)).toEqual([false]);
   expect([b.count('workload_manager_proxies_started_total'), b.count('workload_manager_active_proxy_count')]).toEqual([2, 1]);

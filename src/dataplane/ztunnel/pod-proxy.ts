@@ -104,6 +104,17 @@ export class PodProxy implements HandshakeHost {
     }
   }
 
+  /** Opens the listener for tunnels only, for a workload nothing is redirected to. Throws as {@link start} does. */
+  startTunnels(): void {
+    try {
+      this.#hbone = this.#listen(INBOUND_HBONE_PORT, (socket) => this.#acceptTunnel(socket));
+      this.registryChanged();
+    } catch (error) {
+      this.#stopListening();
+      throw error;
+    }
+  }
+
   /** The pod as the mesh knows it; undefined while the control plane does not. */
   get workload(): Workload | undefined {
     const { registry, config } = this.context;
