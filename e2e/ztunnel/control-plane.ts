@@ -73,7 +73,7 @@ const sign = (publicKey: CryptoKey | x509.PublicKey, names: x509.JsonGeneralName
   x509.X509CertificateGenerator.create({
     serialNumber: (serial++).toString(16).padStart(2, '0'),
     issuer: root.certificate.subject,
-    ...validity,
+    notBefore: new Date(Math.min(Date.now() - 2_000, notAfter.getTime())),
     notAfter,
     publicKey,
     signingKey: root.privateKey,
@@ -103,7 +103,8 @@ async function createCertificate(
     answer({ code: 3, details: `bad request: signature ${ok}, name ${asked}, identity ${String(identity)}, subject "${request.subject}"` });
     return;
   }
-  const leaf = await sign(request.publicKey, [{ type: 'url', value: String(identity) }]);
+  const notAfter = new Date(Math.min(Date.now() + 1_000 * (Number(call.request.validityDuration) || DAY), validity.notAfter.getTime()));
+  const leaf = await sign(request.publicKey, [{ type: 'url', value: String(identity) }], notAfter);
   answer(null, create(IstioCertificateResponseSchema, { certChain: [leaf.toString('pem'), pem] }));
 }
 

@@ -48,6 +48,9 @@ table inet mesh-nat {
   }
 }`;
 
+/** With an address of its own: otherwise it takes its ports' lowest, and neighbours lose it whenever a pod comes or goes. */
+const BRIDGE = 'link add br0 address 02:00:00:00:00:01 type bridge';
+
 export class Network {
   readonly #prefix: string;
   readonly #subnet: string;
@@ -60,7 +63,7 @@ export class Network {
     this.#prefix = prefix;
     this.#subnet = subnet;
     this.fabric = this.#namespace('fabric');
-    ipBatch(this.fabric, 'link add br0 type bridge', 'link set br0 up', 'link set lo up', `addr add ${this.fabricIp}/24 dev br0`);
+    ipBatch(this.fabric, BRIDGE, 'link set br0 up', 'link set lo up', `addr add ${this.fabricIp}/24 dev br0`);
   }
 
   get fabricIp(): string {
@@ -77,7 +80,7 @@ export class Network {
       'link set lo up',
       `addr add ${ip}/24 dev eth0`,
       'link set eth0 up',
-      'link add br0 type bridge',
+      BRIDGE,
       'link set br0 up',
       `addr add ${this.#subnet}.${index}.1/24 dev br0`,
     );
