@@ -120,6 +120,7 @@ class Bench {
       open: (pod) => new Listeners(pod),
       readiness: this.readiness,
       telemetry: this.telemetry,
+      level: 'info',
       log: new Logging({ filter: 'off' }).logger('test'),
       fatal: (error) => void this.fatal.push(error),
     });
