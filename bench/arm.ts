@@ -11,8 +11,12 @@ export interface Arm {
   readonly client: string;
   readonly address: string;
   readonly port: number;
-  /** The measured application. */
-  readonly origin: Running;
+  /** Processors of the client. */
+  readonly loadCpus: string;
+  /** Routes of the client where they are not just the address, as `load.ts` takes them. */
+  readonly routes?: string;
+  /** The measured applications. */
+  readonly origins: readonly Running[];
   readonly proxies: readonly Running[];
   /** The one of the proxies that is a waypoint. */
   readonly waypoint?: Running;
@@ -26,6 +30,12 @@ export interface Workload {
   readonly fresh: boolean;
   /** What sends it; absent: the HTTP/1.1 client, one request after another. */
   readonly client?: Client;
+  /** At most that many blocks: figures that hardly vary, or take long. */
+  readonly blocks?: number;
+  /** Whether the arms run it once before it counts; they do unless this is false. */
+  readonly warmUp?: boolean;
+  /** Connections that are opened and then left idle, instead of a client. */
+  readonly held?: number;
 }
 
 /** One block of one arm under one workload. Latencies in microseconds. */
@@ -45,6 +55,8 @@ export interface Block extends Quantiles {
   readonly softirqPerRequest: number;
   readonly pssKib: number;
   readonly privateKib: number;
+  /** As if the proxies were alone on their node; absent in older measurements. */
+  readonly wholeKib?: number;
   /** The waypoint's part of processor time and memory, in arms that have one. */
   readonly waypoint?: { readonly cpuPerRequest: number; readonly pssKib: number; readonly privateKib: number };
   /** How busy the proxies kept their core and client and application theirs, from 0 to 1. */

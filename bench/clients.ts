@@ -18,6 +18,7 @@ export interface Sample extends Quantiles {
 interface Target {
   readonly address: string;
   readonly port: number;
+  readonly routes?: string;
 }
 
 /** `argv` is run to its end; `read` takes what it printed, and throws when that cannot be a measurement. */
@@ -31,10 +32,25 @@ const readJson = (output: string): Sample => JSON.parse(output) as Sample; // pr
 
 /** HTTP/1.1 requests (native/load.c); with `calls`, chains of that many calls on one connection, timed as a whole. */
 export const httpClient = (load: { connections: number; rate: number; fresh: boolean; calls?: number }): Client => ({
-  argv: ({ address, port }, seconds) =>
-    [BUN, program('load.ts'), address, port, load.connections, load.rate, seconds, load.fresh ? 1 : 0, load.calls ?? 1].map(String),
+  argv: ({ address, port, routes }, seconds) =>
+    [BUN, program('load.ts'), routes ?? address, port, load.connections, load.rate, seconds, load.fresh ? 1 : 0, load.calls ?? 1].map(
+      String,
+    ),
   read: readJson,
 });
+
+/** One transfer of that many MiB (native/bulk.c), however long it takes. A request is a MiB. */
+export const bulkClient = (mebibytes: number, direction: 'download' | 'upload'): Client => ({
+  argv: ({ address, port }) => [BUN, program('bulk.ts'), address, port, mebibytes, direction === 'upload' ? 1 : 0].map(String),
+  read: readJson,
+});
+
+/** Octets of a whole answer of `native/origin.c`. */
+const answerBytes = (body: number): number =>
+  `HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: ${body}\r\n\r\n`.length + body;
+
+export const holdArgv = ({ address, port }: Target, connections: number, body = 1024): readonly string[] =>
+  [BUN, program('hold.ts'), address, port, connections, answerBytes(body)].map(String);
 
 export interface StreamShape {
   readonly streams: number;

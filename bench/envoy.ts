@@ -67,7 +67,7 @@ const cluster = (address: string, port: number, tls?: object) => ({
       }),
 });
 
-const httpManager = {
+const httpManager = (cluster: string) => ({
   name: 'envoy.filters.network.http_connection_manager',
   typed_config: {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
@@ -75,7 +75,7 @@ const httpManager = {
     generate_request_id: false,
     route_config: {
       name: 'all',
-      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'next', timeout: '0s' } }] }],
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster, timeout: '0s' } }] }],
     },
     http_filters: [
       {
@@ -84,7 +84,7 @@ const httpManager = {
       },
     ],
   },
-};
+});
 
 const tcpProxy = {
   name: 'envoy.filters.network.tcp_proxy',
@@ -120,12 +120,57 @@ export function sidecarConfig(
           name: side,
           address: socketAddress('0.0.0.0', listen),
           filter_chains: [
-            { filters: [mode === 'http' ? httpManager : tcpProxy], ...(side === 'inbound' ? { transport_socket: downstream } : {}) },
+            {
+              filters: [mode === 'http' ? httpManager('next') : tcpProxy],
+              ...(side === 'inbound' ? { transport_socket: downstream } : {}),
+            },
           ],
         },
       ],
       clusters: [
         { ...cluster(next.address, next.port, side === 'outbound' ? tls : undefined), ...(speaks === 'grpc' ? HTTP2_UPSTREAM : {}) },
+      ],
+    },
+  };
+}
+
+/** The bootstrap of a sidecar with both its sides, as every pod has one: what its application sends goes where it was sent to, whatever arrives goes to the application. */
+export function wholeSidecarConfig(port: number, files: Credentials): object {
+  const inbound = sidecarConfig('inbound', 'http', 15006, { address: '127.0.0.1', port }, files, 'http1');
+  const { listeners, clusters } = (inbound as { static_resources: { listeners: object[]; clusters: object[] } }).static_resources; // made two lines above
+  const transport_socket = {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+      common_tls_context: commonTls(files),
+    },
+  };
+  return {
+    static_resources: {
+      listeners: [
+        ...listeners,
+        {
+          name: 'outbound',
+          address: socketAddress('0.0.0.0', 15001),
+          listener_filters: [
+            {
+              name: 'envoy.filters.listener.original_dst',
+              typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst' },
+            },
+          ],
+          filter_chains: [{ filters: [httpManager('original')] }],
+        },
+      ],
+      clusters: [
+        ...clusters,
+        {
+          name: 'original',
+          type: 'ORIGINAL_DST',
+          lb_policy: 'CLUSTER_PROVIDED',
+          connect_timeout: '5s',
+          circuit_breakers: WIDE_OPEN,
+          transport_socket,
+        },
       ],
     },
   };

@@ -104,11 +104,13 @@ const policy = (...accounts: string[]) => `policies:
   - - - principals:
 ${accounts.map((account) => `        - !Exact cluster.local/ns/bench/sa/${account}\n`).join('')}`;
 
-/** A static configuration (`LOCAL_XDS_PATH`) with two workloads that take HBONE, and one policy so that authorisation has something to decide. */
-export function localConfig(client: At, server: At): string {
+/** A static configuration (`LOCAL_XDS_PATH`) with workloads that take HBONE, and one policy so that authorisation has something to decide: it allows the clients. */
+export function localConfig(pods: Readonly<Record<string, At>>, clients: readonly string[] = ['client']): string {
   return `workloads:
-${workload('client', client)}${workload('server', server)}services: []
-${policy('client')}`;
+${Object.entries(pods)
+  .map(([name, at]) => workload(name, at))
+  .join('')}services: []
+${policy(...clients)}`;
 }
 
 export const SERVICE = 'app.bench.svc.cluster.local';

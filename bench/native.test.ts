@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import http2 from 'node:http2';
 import net from 'node:net';
 import path from 'node:path';
-import { callBody } from './clients.ts';
+import { callBody, holdArgv } from './clients.ts';
 import { BUN } from './shell.ts';
 
 const program = (...argv: readonly (string | number)[]) => [BUN, path.join(import.meta.dir, String(argv[0])), ...argv.slice(1).map(String)];
@@ -121,6 +121,64 @@ describe('the application', () => {
     const seen = await readEvents(port, 5);
     expect(seen).toMatchObject({ errors: 0, events: seen.requests * 5 });
     expect(seen.requests).toBeGreaterThan(0);
+  });
+});
+
+async function run(...argv: readonly (string | number)[]): Promise<Record<string, number>> {
+  const child = Bun.spawn(program(...argv), { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' });
+  return JSON.parse(await new Response(child.stdout).text()) as Record<string, number>; // printed by our own clients
+}
+
+describe('the other clients', () => {
+  let port = 0;
+  let child: Bun.Subprocess;
+  beforeAll(async () => {
+    port = await freePort();
+    child = Bun.spawn(program('origin.ts', port, 1024), { stdio: ['ignore', 'inherit', 'inherit'] });
+    await listening(port);
+  });
+  afterAll(() => child.kill());
+
+  test('a bulk transfer arrives whole in either direction, and the application serves on', async () => {
+    for (const upload of [0, 1, 0]) {
+      const seen = await run('bulk.ts', '127.0.0.1', port, 3, upload);
+      expect(seen).toMatchObject({ requests: 3, errors: 0 });
+      expect(seen['rps']).toBeGreaterThan(0);
+    }
+  });
+
+  test('a transfer that is cut short is an error, not a rate', async () => {
+    const short = await serveRaw(['HTTP/1.1 200 OK\r\ncontent-length: 1048576\r\n\r\nshort', '']);
+    expect(await run('bulk.ts', '127.0.0.1', short.port, 1, 0)).toMatchObject({ requests: 0, errors: 1, rps: 0 });
+    short.stop();
+    const refused = await serveRaw(['HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n', '']);
+    expect(await run('bulk.ts', '127.0.0.1', refused.port, 1, 0)).toMatchObject({ requests: 0, errors: 1 });
+    refused.stop();
+  });
+
+  test('connections that were answered are held until the input ends', async () => {
+    const answer = `HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 1024\r\n\r\n`.length + 1024;
+    expect(holdArgv({ address: '127.0.0.1', port }, 40).slice(2)).toEqual(['127.0.0.1', String(port), '40', String(answer)]);
+    const held = Bun.spawn([...holdArgv({ address: '127.0.0.1', port }, 40)], { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' });
+    const first = await held.stdout.getReader().read();
+    expect(JSON.parse(new TextDecoder().decode(first.value))).toEqual({ held: 40 });
+    const open = () =>
+      Bun.spawnSync(['ss', '-Htn', 'state', 'established', `( dport = :${port} )`])
+        .stdout.toString()
+        .trim()
+        .split('\n').length;
+    expect(open()).toBeGreaterThanOrEqual(40);
+    held.stdin.end();
+    expect(await held.exited).toBe(0);
+  });
+
+  test('connections spread over several routes', async () => {
+    const seen = await run('load.ts', '127.0.0.1,127.0.0.2,127.0.0.3', port, 6, 200, 0.5, 0);
+    expect(seen['errors']).toBe(0);
+    expect(seen['requests']).toBeGreaterThan(0);
+    const nobody = await run('load.ts', '127.0.0.1', await freePort(), 2, 50, 0.2, 0);
+    expect(nobody['errors']).toBeGreaterThan(0);
+    expect(nobody['requests']).toBe(0);
   });
 });
 

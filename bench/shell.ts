@@ -23,7 +23,8 @@ export function nft(namespace: string, rules: string): void {
 
 export interface ProcessOptions {
   readonly namespace?: string;
-  readonly cpu: number;
+  /** Processors it may use, as taskset takes them. */
+  readonly cpu: number | string;
   readonly uid?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly log: string;
@@ -51,7 +52,29 @@ export function start(name: string, argv: readonly string[], options: ProcessOpt
   return { name, pid: child.pid, log: options.log };
 }
 
-/** Time on a processor all threads of a process used so far, in microseconds (scheduler accounting, user plus system). */
+/** A process and those it started, by their parents: a program may work in several. */
+export function processTree(root: number): readonly number[] {
+  const children = new Map<number, number[]>();
+  for (const entry of fs.readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    let stat: string;
+    try {
+      stat = fs.readFileSync(`/proc/${entry}/stat`, 'utf8');
+    } catch {
+      continue; // it has ended meanwhile
+    }
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(entry)]);
+  }
+  const tree = [root];
+  for (let index = 0; index < tree.length; index++) tree.push(...(children.get(tree[index]!) ?? []));
+  return tree;
+}
+
+/**
+ * Time on a processor all threads of a process used so far, in microseconds: scheduler accounting, user plus system, and the soft interrupts that ran in its
+ * place, which on a veth pair are most of them.
+ */
 export function cpuMicros(pid: number): number {
   let total = 0;
   for (const task of fs.readdirSync(`/proc/${pid}/task`))
@@ -75,11 +98,27 @@ export function machineMicros(): MachineTime {
   return { busy: ticks(1) + ticks(2) + ticks(3), softirq: ticks(7), steal: ticks(8) };
 }
 
-/** Proportional and private resident memory of a process, in KiB. */
-export function memoryKib(pid: number): { pss: number; private: number } {
-  const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const read = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
-  return { pss: read('Pss'), private: read('Private_Clean') + read('Private_Dirty') };
+export interface Memory {
+  readonly pssKib: number;
+  readonly privateKib: number;
+  /** As if these processes were alone on their node: private memory of each, and what they share (program text) once. Does not depend on what else runs. */
+  readonly wholeKib: number;
+}
+
+/** Resident memory of processes together, in KiB. */
+export function memoryOf(pids: readonly number[]): Memory {
+  let pssKib = 0;
+  let privateKib = 0;
+  let sharedKib = 0;
+  for (const pid of pids) {
+    const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    const read = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+    const own = read('Private_Clean') + read('Private_Dirty');
+    pssKib += read('Pss');
+    privateKib += own;
+    sharedKib = Math.max(sharedKib, read('Rss') - own);
+  }
+  return { pssKib, privateKib, wholeKib: privateKib + sharedKib };
 }
 
 /**

@@ -56,15 +56,28 @@ export function makePods(arm: string, index: number): Pods {
   };
 }
 
-/** Redirect rules of a sidecar that runs as user 1337: everything an application sends to `port` goes to 15001, everything that arrives for it to `inbound`. */
-export function sidecarRedirect(pods: Pods, port: number, inbound: number | undefined): void {
-  nft(
-    pods.client,
-    `table inet sidecar { chain output { type nat hook output priority -100; meta skuid != 1337 tcp dport ${port} redirect to :15001; }\n}\n`,
-  );
-  if (inbound === undefined) return;
-  nft(
-    pods.server,
-    `table inet sidecar { chain prerouting { type nat hook prerouting priority -100; tcp dport ${port} redirect to :${inbound}; }\n}\n`,
-  );
+/** The same on one node: nothing passes the link. */
+export function makePodsOnOneNode(arm: string, index: number): Pods {
+  const clientIp = `10.71.1.${index}`;
+  const serverIp = `10.71.1.${100 + index}`;
+  return {
+    client: pod(`lb-${arm}-c`, NODE_1, clientIp, '10.70.0.1'),
+    server: pod(`lb-${arm}-s`, NODE_1, serverIp, '10.70.0.1'),
+    clientIp,
+    serverIp,
+  };
 }
+
+/** Redirect rule of a sidecar that runs as user 1337: everything an application sends to `port` goes to 15001. */
+export const redirectOut = (namespace: string, port: number): void =>
+  nft(
+    namespace,
+    `table inet sidecar-out { chain output { type nat hook output priority -100; meta skuid != 1337 tcp dport ${port} redirect to :15001; }\n}\n`,
+  );
+
+/** Everything that arrives for `port` goes to 15006. */
+export const redirectIn = (namespace: string, port: number): void =>
+  nft(
+    namespace,
+    `table inet sidecar-in { chain prerouting { type nat hook prerouting priority -100; tcp dport ${port} redirect to :15006; }\n}\n`,
+  );

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { ServicePlan } from '../src/mesh/http/index.ts';
 import type { Arm } from './arm.ts';
-import { answers, type MakeArm, origin, PORT, PROXY_CPU, type Speaks } from './arms.ts';
+import { answers, type MakeArm, ONE_CORE, origin, PORT, type Speaks } from './arms.ts';
 import { envoyBinary, waypointBootstrap } from './envoy.ts';
 import { SERVICE, waypointConfig } from './mesh-support.ts';
 import { type Authority, makeAuthority, writeAuthority, writeCredentials } from './pki.ts';
@@ -66,7 +66,11 @@ async function startEnvoy(flavour: WaypointFlavour, place: Place): Promise<Runni
   const server = { address: place.pods.serverIp, port: PORT };
   fs.writeFileSync(bootstrap, JSON.stringify(waypointBootstrap(server, files, flavour.routes, flavour.speaks)));
   const argv = [binary, '-c', bootstrap, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'];
-  return start(`${flavour.name}-waypoint`, argv, { namespace: place.namespace, cpu: PROXY_CPU, log: path.join(folder, 'waypoint.log') });
+  return start(`${flavour.name}-waypoint`, argv, {
+    namespace: place.namespace,
+    cpu: ONE_CORE.proxies,
+    log: path.join(folder, 'waypoint.log'),
+  });
 }
 
 /** `config` is its `LOCAL_XDS_PATH`. */
@@ -92,7 +96,7 @@ function startLateen(flavour: WaypointFlavour, place: Place, config: string): Ru
   };
   const argv = [LAUNCHER, 'proxy', 'waypoint'];
   const log = path.join(folder, 'waypoint.log');
-  return start(`${flavour.name}-waypoint`, argv, { namespace: place.namespace, cpu: PROXY_CPU, env, log });
+  return start(`${flavour.name}-waypoint`, argv, { namespace: place.namespace, cpu: ONE_CORE.proxies, env, log });
 }
 
 const waypointArm =
@@ -121,7 +125,8 @@ const waypointArm =
       client: pods.client,
       address: vip,
       port: PORT,
-      origin: application,
+      loadCpus: ONE_CORE.load,
+      origins: [application],
       proxies: [...pair, waypoint],
       waypoint,
     };

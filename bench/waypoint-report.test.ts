@@ -1,8 +1,10 @@
 import { expect, test } from 'bun:test';
 import type { Block } from './arm.ts';
+import { judge } from './compare.ts';
+import { isSaturated, mergeResults, quietBlocks } from './result.ts';
 import { waypointReport } from './waypoint-report.ts';
-import { isSaturated, type Kind, mergeResults, quietBlocks, type WorkloadResult } from './waypoint-result.ts';
-import { judge, targets } from './waypoint-targets.ts';
+import type { Kind, WorkloadResult } from './waypoint-result.ts';
+import { targets } from './waypoint-targets.ts';
 
 const block = (arm: string, values: Partial<Block> = {}): Block => ({
   arm,

@@ -1,5 +1,6 @@
 /** The report of the waypoint's measurement, in Markdown: targets, ratios, then what they come from. */
-import { quietBlocks, type WorkloadResult } from './waypoint-result.ts';
+import { quietBlocks } from './result.ts';
+import type { WorkloadResult } from './waypoint-result.ts';
 import { ratios, workloadTable } from './waypoint-tables.ts';
 import { targets } from './waypoint-targets.ts';
 

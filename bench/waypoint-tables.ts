@@ -1,17 +1,10 @@
 /** The tables of the waypoint's report, in Markdown: one of ratios, one per workload. */
 import type { Block } from './arm.ts';
+import { addedTo, blocksOf, type Pick } from './compare.ts';
+import { head, mebi, micros, percent, row, three } from './markdown.ts';
+import { aboutBlocks, isSaturated, quietBlocks } from './result.ts';
 import { median, pairedRatio, ratioText } from './stats.ts';
-import { isSaturated, quietBlocks, ROUTE_COUNTS, routesArmName, type WorkloadResult } from './waypoint-result.ts';
-import { addedTo, blocksOf } from './waypoint-targets.ts';
-
-type Pick = (block: Block) => number;
-
-const micros = (value: number) => (Number.isFinite(value) ? value.toFixed(0) : '–');
-const mebi = (kib: number) => (Number.isFinite(kib) ? (kib / 1024).toFixed(0) : '–');
-const percent = (share: number) => (Number.isFinite(share) ? `${(share * 100).toFixed(0)} %` : '–');
-const three = (values: readonly number[]) => values.map(micros).join(' / ');
-const row = (...cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
-const head = (...cells: readonly string[]) => [row(...cells), `|${'---|'.repeat(cells.length)}`];
+import { ROUTE_COUNTS, routesArmName, type WorkloadResult } from './waypoint-result.ts';
 
 const P50: Pick = (block) => block.p50;
 const P90: Pick = (block) => block.p90;
@@ -69,17 +62,7 @@ function ratioRows(
   ];
 }
 
-const title = (result: WorkloadResult, prefix = '') => {
-  const { rounds, disturbed } = quietBlocks(result);
-  const rule = 'others had more than 5 % of the machine, or the hypervisor took more than 1 %';
-  const left =
-    disturbed === 0
-      ? ''
-      : disturbed === rounds
-        ? ` Not to be quoted: in each round ${rule}.`
-        : ` ${disturbed} of ${rounds} rounds are left out: ${rule}.`;
-  return [`### ${prefix}${result.name}`, '', `Blocks of ${result.circumstances.seconds} s, ${rounds} for each arm.${left}`, ''];
-};
+const title = (result: WorkloadResult, prefix = '') => [`### ${prefix}${result.name}`, '', aboutBlocks(result), ''];
 
 /** Requests, chains or calls: rate, latency, processor time by role, memory. */
 function requestTable(result: WorkloadResult): string {

@@ -3,12 +3,12 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Arm } from './arm.ts';
-import type { Circumstances } from './report.ts';
-import { measureAll } from './run.ts';
-import { cleanUp, keepAwake, memoryKib, sh } from './shell.ts';
+import { type Circumstances, type IdleMemory, mergeResults, readResults } from './result.ts';
+import { measureAll, proxiesMemory } from './run.ts';
+import { cleanUp, keepAwake, memoryOf, processTree, sh } from './shell.ts';
 import { makeNodes } from './topology.ts';
 import { waypointReport } from './waypoint-report.ts';
-import { type IdleMemory, mergeResults, readResults, type WorkloadResult } from './waypoint-result.ts';
+import type { WorkloadResult } from './waypoint-result.ts';
 import { FAMILIES, type Family } from './waypoint-workloads.ts';
 
 const REPORT = path.join(import.meta.dir, 'RESULTS-waypoint.md');
@@ -39,13 +39,10 @@ function chosen(options: WaypointOptions): readonly Family[] {
 }
 
 function idleMemory(arm: Arm): IdleMemory {
-  const all = arm.proxies.map((proxy) => memoryKib(proxy.pid));
-  const own = arm.waypoint && memoryKib(arm.waypoint.pid);
   return {
     arm: arm.name,
-    pssKib: all.reduce((sum, one) => sum + one.pss, 0),
-    privateKib: all.reduce((sum, one) => sum + one.private, 0),
-    ...(own === undefined ? {} : { waypoint: { pssKib: own.pss, privateKib: own.private } }),
+    ...proxiesMemory(arm),
+    ...(arm.waypoint === undefined ? {} : { waypoint: memoryOf(processTree(arm.waypoint.pid)) }),
   };
 }
 
@@ -82,7 +79,7 @@ async function measureFamily(family: Family, options: WaypointOptions, circumsta
 }
 
 function publish(results: readonly WorkloadResult[]): void {
-  const all = mergeResults(readResults(DATA), results, IDS);
+  const all = mergeResults(readResults<WorkloadResult>(DATA), results, IDS);
   fs.writeFileSync(DATA, `${JSON.stringify(all)}\n`);
   fs.writeFileSync(REPORT, waypointReport(all, fs.existsSync(NOTES) ? fs.readFileSync(NOTES, 'utf8') : ''));
 }

@@ -2,6 +2,7 @@
  * The measuring client: HTTP/1.1 over plain TCP, one thread, epoll, no allocation while it runs. Compiled by Bun's built-in C compiler, so a bench needs no toolchain.
  * Open loop (rate > 0): requests have intended start times with ±50 % jitter; a request that finds no idle connection waits, and its latency counts from the intended time,
  * so a stalled proxy cannot hide its stall (no coordinated omission). Closed loop (rate = 0): each connection sends as soon as it is answered.
+ * Routes: triples of address (network order), port, and descriptor of the network namespace to connect from (-1: this one); connection i takes route i modulo their number.
  * Fresh (fresh = 1): a new connection for each request; latency then includes the connect.
  */
 #define _GNU_SOURCE
@@ -30,7 +31,11 @@ static struct connection *pool;
 static int idle[MAX_CONNECTIONS], idle_count;
 static uint64_t queue[QUEUE];
 static unsigned queue_head, queue_tail;
-static struct sockaddr_in target;
+struct route { uint32_t address; int32_t port, namespace; };
+static const struct route *routes;
+static int route_count, home_namespace;
+extern int setns(int, int);
+extern int open(const char *, int, ...);
 static const char *request;
 static int request_length, epoll_fd, fresh_mode;
 static uint32_t *out_latency;
@@ -42,7 +47,13 @@ static uint64_t next_random(void) { seed ^= seed << 13; seed ^= seed >> 7; seed 
 static int open_connection(struct connection *c) {
   int one = 1;
   struct event e;
+  struct sockaddr_in target;
+  const struct route *route = &routes[(c - pool) % route_count];
+  memset(&target, 0, sizeof target);
+  target.sin_family = AF_INET; target.sin_port = htons(route->port); target.sin_addr.s_addr = route->address;
+  if (route->namespace >= 0 && setns(route->namespace, 0x40000000) < 0) return -1;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (route->namespace >= 0 && setns(home_namespace, 0x40000000) < 0) abort();
   if (c->fd < 0) return -1;
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   c->state = CONNECTING; c->head = 0; c->headers_done = 0; c->body_left = 0;
@@ -102,13 +113,12 @@ static int answered(struct connection *c) {
 }
 
 /* Returns answered requests; latencies in tenths of a microsecond go to `latency` (at most `limit`). stats: [0] errors, [1] started, [2] elapsed ns, [3] unanswered, [4] requests the schedule held (open loop). */
-int64_t run(const char *ip, int port, int connections, double rate, double seconds, int fresh, const char *head, uint32_t *latency, int64_t limit, int64_t *stats) {
+int64_t run(const struct route *all, int count, int connections, double rate, double seconds, int fresh, const char *head, uint32_t *latency, int64_t limit, int64_t *stats) {
   struct event events[256];
   uint64_t begin, end, next, step = rate > 0 ? (uint64_t)(1e9 / rate) : 0;
   int i, open_loop = rate > 0;
   if (connections > MAX_CONNECTIONS) return -1;
-  memset(&target, 0, sizeof target);
-  target.sin_family = AF_INET; target.sin_port = htons(port); inet_pton(AF_INET, ip, &target.sin_addr);
+  routes = all; route_count = count; home_namespace = open("/proc/self/ns/net", 02000000);
   request = head; request_length = (int)strlen(head); fresh_mode = fresh;
   out_latency = latency; out_limit = limit; out_count = errors = started = scheduled = 0; queue_head = queue_tail = 0; idle_count = 0;
   precise_timers();

@@ -1,5 +1,6 @@
 /*
  * The measured application over HTTP/1.1: answers each request head with 200 and a fixed body. One thread, epoll. Reads until the blank line; request bodies are not expected.
+ * GET /bulk?bytes=N is answered by N bytes, POST /sink with a content-length by 200 once so much has arrived; either takes the whole thread meanwhile.
  * A request for /sse?events=N&bytes=B&every=MICROSECONDS is answered by N server-sent events of B bytes, the first at once and one each MICROSECONDS; an event carries the time it was sent.
  */
 #define _GNU_SOURCE
@@ -11,16 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "events.h"
 
 #define MAX_FD 65536
-#define LINE 96 /* of a request head, that many bytes are kept: the request line */
+#define LINE 250 /* of a request head, that many bytes are kept: the request line, and of a small one its headers */
 #define MAX_STREAMS 4096
 #define MAX_EVENT 4096
+#define PIECE (256 * 1024)
+#define PATIENCE 30 /* seconds a bulk transfer may stand still */
 
 static unsigned char matched[MAX_FD]; /* how much of \r\n\r\n was seen */
 static unsigned char kept[MAX_FD];
@@ -80,10 +85,42 @@ static int64_t run_streams(void) {
   return wait;
 }
 
+static char piece[PIECE];
+
+static int send_bulk(int fd) {
+  const char *at = strstr(line[fd], "bytes=");
+  int64_t left = at ? atoll(at + 6) : 0;
+  char head[128];
+  int length = sprintf(head, "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: %lld\r\n\r\n", (long long)left);
+  if (write(fd, head, length) != length) return 0;
+  while (left > 0) {
+    int64_t n = write(fd, piece, left < PIECE ? left : PIECE);
+    if (n <= 0) return 0;
+    left -= n;
+  }
+  return 1;
+}
+
+/* `have` bytes of the body came with the head. */
+static int take_bulk(int fd, int64_t have) {
+  static const char done[] = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+  char *at;
+  int64_t left = -1;
+  for (at = line[fd]; *at; at++) if (!strncasecmp(at, "\ncontent-length:", 16)) left = atoll(at + 16);
+  if (left < have) return 0;
+  for (left -= have; left > 0;) {
+    int64_t n = read(fd, piece, left < PIECE ? left : PIECE);
+    if (n <= 0) return 0;
+    left -= n;
+  }
+  return write(fd, done, sizeof done - 1) == sizeof done - 1;
+}
+
 int serve(int port, int body) {
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, ep = epoll_create1(EPOLL_CLOEXEC), length;
   struct sockaddr_in a;
   struct event e, events[256];
+  struct timeval patience = {PATIENCE, 0};
   char *answer = malloc(body + 256), in[16384];
   memset(&a, 0, sizeof a);
   a.sin_family = AF_INET; a.sin_port = htons(port);
@@ -104,6 +141,8 @@ int serve(int port, int body) {
         if (c < 0) continue;
         if (c >= MAX_FD) { close(c); continue; }
         setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        setsockopt(c, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         matched[c] = kept[c] = 0; e.events = EPOLLIN; e.data = c;
         epoll_ctl(ep, EPOLL_CTL_ADD, c, &e);
         continue;
@@ -118,7 +157,9 @@ int serve(int port, int body) {
           int done;
           line[fd][kept[fd]] = 0;
           matched[fd] = kept[fd] = 0;
-          done = !strncmp(line[fd], "GET /sse", 8) ? begin_stream(fd) : write(fd, answer, length) == length;
+          if (!strncmp(line[fd], "POST /sink", 10)) { done = take_bulk(fd, got - k - 1); k = got; }
+          else if (!strncmp(line[fd], "GET /bulk", 9)) done = send_bulk(fd);
+          else done = !strncmp(line[fd], "GET /sse", 8) ? begin_stream(fd) : write(fd, answer, length) == length;
           if (!done) { forget(fd); close(fd); break; }
         }
       }
