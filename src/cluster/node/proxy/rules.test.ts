@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
+import { NETWORK } from '../../config.ts';
 import { changeScript, EMPTY_TABLE, fullScript, proxyTable } from './rules.ts';
 
 const service = (name: string, clusterIP: string, spec: Partial<NonNullable<Service['spec']>> = {}): Service => ({
@@ -95,3 +96,26 @@ test.skipIf(!canUseNft)('nft accepts the table and every change of it (needs roo
   expect(run.stderr).toBe('');
   expect(run.status).toBe(0);
 });
+
+test.skipIf(!canUseNft)(
+  'a resolver whose query meets no nameserver is not refused, and is answered when it asks again (needs root and nft)',
+  () => {
+    const program = `
+    const socket = await Bun.udpSocket({
+      connect: { hostname: '${NETWORK.dnsService}', port: 53 },
+      socket: { data: (_, data) => { console.log(String(data)); process.exit(0); }, error: (_, error) => { console.log(error.code); process.exit(1); } },
+    });
+    socket.send('first');
+    await Bun.sleep(200);
+    await Bun.udpSocket({ hostname: '${NETWORK.dnsService}', port: 53, socket: { data: (server, query, port, address) => { server.send('answer to ' + query, port, address); } } });
+    socket.send('second');
+  `;
+    const run = spawnSync(UNSHARE, ['-n', 'sh', '-e'], {
+      input: `ip link set lo up\nip addr add ${NETWORK.dnsService}/32 dev lo\nnft -f - <<'E'\n${fullScript(EMPTY_TABLE)}E\nexec "$BUN" -e "$PROGRAM"`,
+      env: { ...process.env, BUN: process.execPath, PROGRAM: program },
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    expect(run.stdout).toBe('answer to second\n');
+  },
+);

@@ -1,6 +1,7 @@
 /** kube-proxy's job as nft rules: pure functions from Services and EndpointSlices to a table, and from two tables to the change between them. */
 import { createHash } from 'node:crypto';
 import type { EndpointSlice, Service } from '../../../platform/kubernetes/index.ts';
+import { NETWORK } from '../../config.ts';
 
 export const TABLE = 'ip lateen-services';
 
@@ -86,7 +87,10 @@ export function chainName(namespace: string, name: string, portName: string, pro
   return `svc-${createHash('sha256').update(`${namespace}/${name}/${portName}/${protocol}/${port}`).digest('hex').slice(0, 16)}`;
 }
 
-/** The whole table, replacing whatever was there, in one transaction. */
+/**
+ * The whole table, replacing whatever was there, in one transaction. It outlives the process that wrote it: while the node's DNS starts again, queries
+ * stay unanswered instead of being refused, and resolvers ask again instead of giving up.
+ */
 export function fullScript(table: ProxyTable): string {
   const key = 'type ipv4_addr . inet_proto . inet_service';
   const elements = (list: readonly string[]): string => (list.length === 0 ? '' : ` elements = { ${list.join(', ')} }`);
@@ -104,6 +108,7 @@ ${[...table.chains].map(([name, rules]) => `  chain ${name} { ${rules}; }`).join
   chain refuse { ip daddr . meta l4proto . th dport @rejected meta l4proto tcp reject with tcp reset; ip daddr . meta l4proto . th dport @rejected reject; }
   chain forward { type filter hook forward priority 0; policy accept; jump refuse; }
   chain local { type filter hook output priority 0; policy accept; jump refuse; }
+  chain patience { type filter hook output priority 0; policy accept; ip saddr ${NETWORK.dnsService} icmp type destination-unreachable icmp code port-unreachable drop; }
 }
 `;
 }
