@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { rememberCluster } from './leftovers.ts';
 
 export const ROOT = path.resolve(import.meta.dir, '../..');
 export const LATEEN = path.join(ROOT, 'bin/lateen');
@@ -32,6 +33,7 @@ export function sandbox(): Sandbox {
     PATH: `${path.join(ROOT, 'bin')}:${process.env['PATH'] ?? ''}`,
     NO_COLOR: '1',
   };
+  rememberCluster(folder, { LATEEN_STATE_DIR: env['LATEEN_STATE_DIR']!, KUBECONFIG: env['KUBECONFIG']! });
   const run: Sandbox['run'] = async (argv, options = {}) => {
     const child = Bun.spawn([...argv], {
       cwd: ROOT,

@@ -15,6 +15,7 @@ import { inNetworkNamespace } from '../../src/platform/linux/index.ts';
 import { type SocketEvents, socketHandlers, type TcpSocket } from '../../src/platform/net/index.ts';
 import { CounterHandle } from '../../src/platform/telemetry/index.ts';
 import { CLIENT_SETTINGS } from '../../src/protocol/index.ts';
+import { rememberNamespace, rememberProcess } from '../support/leftovers.ts';
 import { issue } from '../ztunnel/foreign-client.ts';
 import { until } from '../ztunnel/lab.ts';
 import { ipBatch, run } from '../ztunnel/network.ts';
@@ -63,6 +64,7 @@ export class WaypointLab {
 
   constructor() {
     run('ip', 'netns', 'add', this.namespace);
+    rememberNamespace(this.namespace);
     ipBatch(this.namespace, 'link set lo up');
     this.#fd = fs.openSync(`/run/netns/${this.namespace}`, 'r');
   }
@@ -102,6 +104,7 @@ export class WaypointLab {
       this.command(process.execPath, path.join(ROOT, 'e2e/ztunnel/control-plane.ts'), this.authorityIp, '15012', this.directory),
       { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', cwd: ROOT },
     );
+    rememberProcess(this.#authority.pid);
     await this.#authority.stdout.getReader().read();
     this.#certificate = await issue(this, 'spiffe://cluster.local/ns/clients/sa/client');
     await this.startWaypoint(env);
@@ -129,6 +132,7 @@ export class WaypointLab {
       stderr: 'pipe',
       cwd: os.tmpdir(),
     });
+    rememberProcess(this.process.pid);
     void this.#collect(this.process.stdout);
     void this.#collect(this.process.stderr);
     await until('the waypoint to be ready', () => this.http(15_021, '/healthz/ready') === 'ready\n');

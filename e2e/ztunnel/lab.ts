@@ -7,6 +7,7 @@ import type { Subprocess } from 'bun';
 import { inNetworkNamespace, listenSeqpacket, type SeqpacketConnection, type SeqpacketListener } from '../../src/platform/linux/index.ts';
 import { TunnelProtocol } from '../../src/protocol/index.ts';
 import { AddressSchema, AuthorizationSchema, WorkloadRequestSchema, WorkloadResponseSchema } from '../../src/protocol/messages/index.ts';
+import { rememberProcess } from '../support/leftovers.ts';
 import { Network, type Node, type Pod } from './network.ts';
 
 const ROOT = path.resolve(import.meta.dir, '../..');
@@ -88,6 +89,7 @@ export class TestProxy {
       stderr: 'pipe',
       cwd: os.tmpdir(),
     });
+    rememberProcess(this.process.pid);
     void this.#collect(this.process.stdout);
     void this.#collect(this.process.stderr);
   }
@@ -236,6 +238,7 @@ export class Lab {
       ['ip', 'netns', 'exec', fabric, process.execPath, script, fabricIp, String(CONTROL_PLANE_PORT), this.directory],
       { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit', cwd: ROOT },
     );
+    rememberProcess(this.#controlPlane.pid);
     void this.#read();
     await until('the control plane', () => this.#output.includes('ready'));
   }

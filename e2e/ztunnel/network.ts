@@ -1,5 +1,6 @@
 /** Network namespaces for the proxy's tests: a fabric, two nodes, pods with the redirect rules of a mesh. Everything is removed at the end. */
 import fs from 'node:fs';
+import { rememberNamespace } from '../support/leftovers.ts';
 
 export interface Node {
   readonly name: string;
@@ -135,6 +136,7 @@ export class Network {
     const namespace = `${this.#prefix}-${name}`;
     if (fs.existsSync(`/run/netns/${namespace}`)) run('ip', 'netns', 'del', namespace);
     run('ip', 'netns', 'add', namespace);
+    rememberNamespace(namespace);
     this.#namespaces.push(namespace);
     return namespace;
   }
