@@ -5,6 +5,7 @@ import { type DescEnum, type DescField, type DescMessage, ScalarType } from '@bu
 import * as authorization from '../src/protocol/gen/authorization_pb.js';
 import * as ca from '../src/protocol/gen/ca_pb.js';
 import * as discovery from '../src/protocol/gen/discovery_pb.js';
+import * as networkPolicy from '../src/protocol/gen/network_policy_pb.js';
 import * as traffic from '../src/protocol/gen/traffic_pb.js';
 import * as workload from '../src/protocol/gen/workload_pb.js';
 import * as zds from '../src/protocol/gen/zds_pb.js';
@@ -14,6 +15,7 @@ export const ROOTS: readonly (readonly [file: string, messages: readonly DescMes
   ['authorization', [authorization.AuthorizationSchema]],
   ['ca', [ca.IstioCertificateRequestSchema, ca.IstioCertificateResponseSchema]],
   ['discovery', [discovery.DeltaDiscoveryRequestSchema, discovery.DeltaDiscoveryResponseSchema]],
+  ['network_policy', [networkPolicy.NetworkPolicySchema, networkPolicy.WorkloadNetworkPolicySchema]],
   ['traffic', [traffic.ServicePlanSchema]],
   ['workload', [workload.AddressSchema]],
   ['zds', [zds.WorkloadRequestSchema, zds.WorkloadResponseSchema, zds.ZdsHelloSchema]],

@@ -143,8 +143,9 @@ function deltaResources(stream: Stream): void {
     if (request.node?.id) nodes.set(stream, request.node.id);
     if (types.has(request.typeUrl)) return;
     const known = new Set(Object.keys(request.initialResourceVersions));
-    types.set(request.typeUrl, known);
-    push(stream, request.typeUrl, known);
+    // As a control plane that knows only the types of Istio and leaves others unanswered.
+    if (request.typeUrl === ADDRESS_TYPE || request.typeUrl === AUTHORIZATION_TYPE) types.set(request.typeUrl, known);
+    if (request.typeUrl === ADDRESS_TYPE || request.typeUrl === AUTHORIZATION_TYPE) push(stream, request.typeUrl, known);
   });
   const gone = () => void streams.delete(stream);
   stream.on('end', () => {

@@ -18,6 +18,8 @@ export interface ControlPlaneConfig {
   readonly defaultCertTtlSeconds: number;
   readonly maxCertTtlSeconds: number;
   readonly extraServerNames: readonly string[];
+  /** Whether proxies enforce NetworkPolicies. */
+  readonly networkPolicies: boolean;
   /** Image of the waypoints this control plane deploys. */
   readonly waypointImage: string;
 }
@@ -49,8 +51,16 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     defaultCertTtlSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL', DAY),
     maxCertTtlSeconds: seconds(env, 'MAX_WORKLOAD_CERT_TTL', 90 * DAY),
     extraServerNames: (env['ISTIOD_CUSTOM_HOST'] || '').split(',').filter((name) => name !== ''),
+    networkPolicies: flag(env, 'ENFORCE_NETWORK_POLICIES', true),
     waypointImage: env['WAYPOINT_IMAGE'] || 'lateen/lateen:dev',
   };
+}
+
+function flag(env: NodeJS.ProcessEnv, name: string, fallback: boolean): boolean {
+  const text = env[name];
+  if (text === undefined || text === '') return fallback;
+  if (text !== 'true' && text !== 'false') throw new ConfigError(`${name}: "${text}" is neither true nor false.`);
+  return text === 'true';
 }
 
 function port(env: NodeJS.ProcessEnv, name: string, fallback: number): number {

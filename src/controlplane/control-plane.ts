@@ -12,6 +12,7 @@ import {
   type KubeObject,
   type Namespace,
   NamespaceKind,
+  NetworkPolicyKind,
   NodeKind,
   objectKey,
   type PeerAuthentication,
@@ -45,7 +46,7 @@ import { ExtensionStatus } from './status/extensions.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
 import { watchWaypoints } from './waypoint/watch.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE } from './wire.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE, SERVICE_PLAN_TYPE } from './wire.ts';
 import { ScopedStores } from './xds/scoped.ts';
 import { type DiscoveryEvents, DiscoveryServer } from './xds/server.ts';
 import { ResourceStore } from './xds/store.ts';
@@ -62,6 +63,7 @@ export class ControlPlane {
   readonly metrics = new ControlPlaneMetrics();
   readonly addresses = new ResourceStore(ADDRESS_TYPE);
   readonly authorizations = new ResourceStore(AUTHORIZATION_TYPE);
+  readonly networkPolicies = new ResourceStore(NETWORK_POLICY_TYPE);
   /** Route plans, for each waypoint those of its services and of the services they lead to. */
   readonly plans = new ScopedStores(SERVICE_PLAN_TYPE);
   readonly discovery: DiscoveryServer;
@@ -126,7 +128,7 @@ export class ControlPlane {
         this.#log.warn(`proxy ${connection.proxy} rejected resources: ${reason}`, { type: typeUrl });
       },
     };
-    const stores = [this.addresses, this.authorizations];
+    const stores = [this.addresses, this.authorizations, this.networkPolicies];
     this.discovery = new DiscoveryServer(stores, this.#authenticator, logging.logger('controlplane::xds'), events, [this.plans]);
     const pods = this.#watchPods();
     this.#namespaces = this.#watch('Namespace', NamespaceKind, slimNamespace);
@@ -136,6 +138,7 @@ export class ControlPlane {
     this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
     this.#policies = this.#watch('AuthorizationPolicy', AuthorizationPolicyKind, withoutManagedFields, true);
     this.#peers = this.#watch('PeerAuthentication', PeerAuthenticationKind, withoutManagedFields, true);
+    if (config.networkPolicies) this.#watch('NetworkPolicy', NetworkPolicyKind, withoutManagedFields);
     this.#routing = new Routing({
       client,
       view: this.#compiler.view,
@@ -283,7 +286,7 @@ export class ControlPlane {
   #compileNow(): void {
     if (!this.#compiler.isDirty && !this.#routing.isDirty) return;
     const started = performance.now();
-    const { addresses, authorizations, ...changed } = this.#compiler.flush();
+    const { addresses, authorizations, networkPolicies, ...changed } = this.#compiler.flush();
     const plans = this.#routing.flush(changed);
     // A new policy reaches proxies before the workloads that name it, and leaves after them: never a moment without it. So do plans with
     // the services that are sent through a waypoint.
@@ -294,15 +297,19 @@ export class ControlPlane {
     if (changes > 0) this.discovery.pushAll();
     const moved = this.addresses.apply(addresses).length;
     if (moved > 0) this.discovery.pushAll();
+    // NetworkPolicies are the other way round: their peers are in the groups they speak of before they do.
+    changes += this.networkPolicies.apply(networkPolicies).length;
     changes += moved + this.authorizations.apply(removed).length + this.plans.apply(removedPlans);
     this.discovery.pushAll();
     this.#firstChangeAt = 0;
     this.metrics.compileTime.observe((performance.now() - started) / 1000);
-    for (const store of [this.addresses, this.authorizations, this.plans])
+    for (const store of [this.addresses, this.authorizations, this.networkPolicies, this.plans])
       this.metrics.resources.labels({ type: shortType(store.typeUrl) }).set(store.size);
     if (this.#isReady) this.#status.request();
     this.#extensions.request();
     this.#log.debug(`compiled ${changes} changed resources`);
+    // What pods are to policies that are gone is dropped in a second step.
+    if (this.#isReady && this.#compiler.isDirty) this.#compile.request();
   }
 
   #connectionsChanged(): void {
@@ -389,7 +396,7 @@ export class ControlPlane {
             .map((informer) => informer.resource.plural)
             .join(', ') || 'the first compilation',
         connections: () => this.discovery.connections,
-        stores: [this.addresses, this.authorizations],
+        stores: [this.addresses, this.authorizations, this.networkPolicies],
         plans: this.plans,
         config: { ...this.#config, trustedNodeAccounts: [...this.#config.trustedNodeAccounts] },
         metrics: this.metrics,

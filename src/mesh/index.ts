@@ -15,6 +15,7 @@ export * from './keys.ts';
 export { type Random, type Reach, rankEndpoint, reachWorkload, selectEndpoint, targetPort } from './load-balance.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';
+export * from './network-policy/index.ts';
 export { type Destination, type Endpoint, MeshRegistry, type RegistryChange } from './registry.ts';
 export {
   HBONE_PORT,

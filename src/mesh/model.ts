@@ -2,6 +2,7 @@
  * What a mesh is made of, as every room sees it: plain immutable values decoded from WDS or local files.
  * Addresses are canonical text (`10.0.0.1`, `fd00::1`); networks are names, `''` being the default network.
  */
+import type { NetworkFacts } from './network-policy/model.ts';
 
 export type TunnelProtocol = 'HBONE' | 'NONE';
 export type HealthStatus = 'HEALTHY' | 'UNHEALTHY';
@@ -72,6 +73,8 @@ export interface Workload {
   readonly locality: Locality;
   readonly networkMode: 'STANDARD' | 'HOST_NETWORK';
   readonly capacity: number;
+  /** What the pod is to NetworkPolicies; undefined for what is no pod, or where the control plane does not say. */
+  readonly networkPolicy?: NetworkFacts;
 }
 
 export interface LoadBalancing {

@@ -6,6 +6,8 @@ import { CidrVips, compareServices, compareWorkloads, isCidrVip, MultiMap } from
 import { networkIpKey } from './ip.ts';
 import { policyKey, serviceKey } from './keys.ts';
 import type { Authorization, Service, ServicePort, Workload } from './model.ts';
+import type { NetworkPolicy } from './network-policy/model.ts';
+import { NetworkPolicyTable, networkPolicyKey } from './network-policy/table.ts';
 
 /** A workload as endpoint of one service; `ports` are its own service port → target port entries. */
 export interface Endpoint {
@@ -19,6 +21,7 @@ export interface RegistryChange {
   readonly workloads: ReadonlySet<string>;
   readonly services: ReadonlySet<string>;
   readonly policies: ReadonlySet<string>;
+  readonly networkPolicies: ReadonlySet<string>;
 }
 
 export type Destination =
@@ -49,10 +52,12 @@ export class MeshRegistry {
   readonly #policies = new Map<string, Authorization>();
   /** Global policies under '', namespace-wide ones under their namespace. */
   readonly #policiesByNamespace = new MultiMap<Authorization>(byPolicyKey);
+  /** Changed by `insertNetworkPolicy` and `removeNetworkPolicy` only. */
+  readonly networkPolicies = new NetworkPolicyTable();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
   #version = 0;
   #depth = 0;
-  #touched = { workloads: new Set<string>(), services: new Set<string>(), policies: new Set<string>() };
+  #touched = nothingTouched();
 
   /** Grows with every change. */
   get version(): number {
@@ -130,6 +135,19 @@ export class MeshRegistry {
   removePolicy(key: string): boolean {
     if (!this.#dropPolicy(key)) return false;
     this.#touched.policies.add(key);
+    this.#changed();
+    return true;
+  }
+
+  insertNetworkPolicy(policy: NetworkPolicy): void {
+    this.networkPolicies.set(policy);
+    this.#touched.networkPolicies.add(networkPolicyKey(policy));
+    this.#changed();
+  }
+
+  removeNetworkPolicy(key: string): boolean {
+    if (!this.networkPolicies.delete(key)) return false;
+    this.#touched.networkPolicies.add(key);
     this.#changed();
     return true;
   }
@@ -313,11 +331,19 @@ export class MeshRegistry {
 
   #notify(): void {
     const touched = this.#touched;
-    if (this.#depth > 0 || touched.workloads.size + touched.services.size + touched.policies.size === 0) return;
-    this.#touched = { workloads: new Set(), services: new Set(), policies: new Set() };
+    const { workloads, services, policies, networkPolicies } = touched;
+    if (this.#depth > 0 || workloads.size + services.size + policies.size + networkPolicies.size === 0) return;
+    this.#touched = nothingTouched();
     for (const listener of this.#listeners) listener({ version: this.#version, ...touched });
   }
 }
+
+const nothingTouched = () => ({
+  workloads: new Set<string>(),
+  services: new Set<string>(),
+  policies: new Set<string>(),
+  networkPolicies: new Set<string>(),
+});
 
 /** Where a policy applies without being listed: everywhere (''), a namespace, or nowhere (undefined). */
 const scopeNamespace = (policy: Authorization): string | undefined =>

@@ -1,7 +1,8 @@
 /** Which waypoint an object uses, and the status that says so (section 7.2). */
 import { canonicalIp } from './ip.ts';
+import { type LabelSelector, selectorMatches } from './label-selector.ts';
 import type { GatewayAddress } from './model.ts';
-import { type Condition, labelsMatch, type ObjectMeta } from './object.ts';
+import type { Condition, ObjectMeta } from './object.ts';
 import { HBONE_PORT } from './resolve.ts';
 
 export const USE_WAYPOINT_LABEL = 'istio.io/use-waypoint';
@@ -13,13 +14,6 @@ export const USE_WAYPOINT_CANARY_WEIGHT = 'istio.io/use-waypoint-canary-weight';
 export const WAYPOINT_FOR_LABEL = 'istio.io/waypoint-for';
 export const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name';
 export const WAYPOINT_BOUND = 'istio.io/WaypointBound';
-
-interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>> | undefined;
-  readonly matchExpressions?:
-    | readonly { readonly key: string; readonly operator: string; readonly values?: readonly string[] | undefined }[]
-    | undefined;
-}
 
 export interface WaypointGateway {
   readonly metadata: ObjectMeta;
@@ -167,21 +161,3 @@ const admits = (allowed: Allowed, namespace: { readonly metadata: ObjectMeta } |
   if (allowed?.from !== 'Selector' || allowed.selector === undefined) return false;
   return selectorMatches(allowed.selector, namespace?.metadata.labels ?? {});
 };
-
-const selectorMatches = (selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean =>
-  labelsMatch(selector.matchLabels ?? {}, labels) &&
-  (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-    switch (operator) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false; // an operator nobody knows admits nobody
-    }
-  });

@@ -35,6 +35,7 @@ import type {
   ServicePort,
   Workload,
 } from './model.ts';
+import { decodeNetworkFacts, NETWORK_POLICY_EXTENSION } from './network-policy/decode.ts';
 import type { Destination } from './registry.ts';
 import { fail, ok, type Result } from './result.ts';
 
@@ -124,6 +125,9 @@ export const workloadFromMessage = (message: Plain<WorkloadMessage>): Result<Wor
     if (!/^[^/]+\/[^/]+$/.test(key)) problems.add(`services["${key}"]`, 'the key must be namespace/hostname');
     services.set(key, decodePorts(problems, `services["${key}"]`, message.services[key]!.ports));
   }
+  const extension = message.extensions.find(({ name }) => name === NETWORK_POLICY_EXTENSION)?.config;
+  const networkPolicy = extension && decodeNetworkFacts(extension.value);
+  if (networkPolicy?.ok === false) problems.add(`extensions["${NETWORK_POLICY_EXTENSION}"]`, networkPolicy.error);
   const tunnel = message.applicationTunnel;
   const protocol =
     tunnel && problems.enumName<'NONE' | 'PROXY'>('application_tunnel.protocol', ApplicationTunnel_Protocol, tunnel.protocol);
@@ -155,6 +159,7 @@ export const workloadFromMessage = (message: Plain<WorkloadMessage>): Result<Wor
     locality: { region: message.locality?.region ?? '', zone: message.locality?.zone ?? '', subzone: message.locality?.subzone ?? '' },
     networkMode: problems.enumName('network_mode', NetworkMode, message.networkMode) ?? 'STANDARD',
     capacity: message.capacity ?? 1,
+    ...(networkPolicy?.ok && { networkPolicy: networkPolicy.value }),
   };
   return problems.list.length === 0 ? ok(workload) : fail(problems.list);
 };

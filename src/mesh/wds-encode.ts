@@ -14,6 +14,7 @@ import {
   Scope,
   Service_Visibility,
   TunnelProtocol,
+  WORKLOAD_NETWORK_POLICY_TYPE,
   WorkloadStatus,
   WorkloadType,
 } from '../protocol/index.ts';
@@ -27,6 +28,8 @@ import {
 import { DEFAULT_TRUST_DOMAIN } from './identity.ts';
 import { ipToBytes, parseIp } from './ip.ts';
 import type { Authorization, Cidr, GatewayAddress, Match, NetworkAddress, Service, ServicePort, StringMatch, Workload } from './model.ts';
+import { NETWORK_POLICY_EXTENSION } from './network-policy/decode.ts';
+import { encodeNetworkFacts } from './network-policy/encode.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -54,7 +57,7 @@ const gatewayMessage = ({ destination, hboneMtlsPort }: GatewayAddress): Message
 
 /** Bytes of an `istio.workload.Address` holding a workload. The default trust domain is left out, as istiod does. */
 export const encodeWorkload = (workload: Workload): Uint8Array => {
-  const { waypoint, networkGateway, applicationTunnel, locality, capacity } = workload;
+  const { waypoint, networkGateway, applicationTunnel, locality, capacity, networkPolicy } = workload;
   const keys = [...workload.services.keys()].sort();
   const message = create(AddressSchema, {
     type: {
@@ -87,6 +90,11 @@ export const encodeWorkload = (workload: Workload): Uint8Array => {
         ...((locality.region || locality.zone || locality.subzone) && { locality: { ...locality } }),
         networkMode: NetworkMode[workload.networkMode],
         ...(capacity !== 1 && { capacity }),
+        ...(networkPolicy && {
+          extensions: [
+            { name: NETWORK_POLICY_EXTENSION, config: { typeUrl: WORKLOAD_NETWORK_POLICY_TYPE, value: encodeNetworkFacts(networkPolicy) } },
+          ],
+        }),
       },
     },
   });

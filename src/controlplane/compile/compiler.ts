@@ -5,6 +5,7 @@ import {
   type GatewayClass,
   type Service as KubeService,
   type Namespace,
+  type NetworkPolicy,
   type Node,
   objectKey,
   type PeerAuthentication,
@@ -13,16 +14,21 @@ import {
 import {
   askedWaypoints,
   bindWaypoint,
+  type CompiledNetworkPolicy,
   type ConvertedPolicy,
   convertAuthorizationPolicy,
   convertPeerAuthentication,
+  coversNamespace,
   effectivePeerAuthentication,
   encodeAuthorization,
+  encodeNetworkPolicy,
   encodeService,
   encodeWorkload,
   GATEWAY_NAME_LABEL,
   inheritedPeerMode,
+  type LabelledNamespace,
   policyKey,
+  selectorMatches,
   selectsWorkload,
   serviceAliases,
   serviceKey,
@@ -34,6 +40,7 @@ import {
 import type { NewResource } from '../xds/store.ts';
 import type { CompiledChanges, CompiledKind, CompiledKinds, MovedPod } from './kinds.ts';
 import { MeshView } from './mesh-view.ts';
+import { labelledNamespace, NetworkPolicyIndex, type Regrouping } from './network-policies.ts';
 import { type CompileContext, compileService, namespaceInheritance, selectsPod, waypointInheritance } from './service.ts';
 import { NamespacedTable } from './table.ts';
 import { WaypointIndex } from './waypoints.ts';
@@ -56,6 +63,7 @@ export class MeshCompiler {
   readonly #slices = new NamespacedTable<EndpointSlice>();
   readonly #policies = new NamespacedTable<AuthorizationPolicy>();
   readonly #peers = new NamespacedTable<PeerAuthentication>();
+  readonly #networkPolicies = new NetworkPolicyIndex();
   readonly view: MeshView;
   readonly #waypoints: WaypointIndex;
   /** Service key → what became of its wish for a waypoint; absent when it has none. */
@@ -70,6 +78,7 @@ export class MeshCompiler {
   readonly #dirtySlices = new Set<string>();
   readonly #dirtyPolicies = new Set<string>();
   readonly #dirtyPeers = new Set<string>();
+  readonly #dirtyNetworkPolicies = new Set<string>();
   #isNew = true;
 
   /** `onError` hears of objects that could not be compiled: a bug here, or an object no API server should have let in. */
@@ -81,10 +90,15 @@ export class MeshCompiler {
   }
 
   get isDirty(): boolean {
-    return (
-      this.#isNew ||
-      this.#dirtyPods.size + this.#dirtyServices.size + this.#dirtySlices.size + this.#dirtyPolicies.size + this.#dirtyPeers.size > 0
-    );
+    const dirty = [
+      this.#dirtyPods,
+      this.#dirtyServices,
+      this.#dirtySlices,
+      this.#dirtyPolicies,
+      this.#dirtyPeers,
+      this.#dirtyNetworkPolicies,
+    ];
+    return this.#isNew || dirty.some(({ size }) => size > 0);
   }
 
   /** What became of a policy at the last `flush`. */
@@ -95,6 +109,11 @@ export class MeshCompiler {
   /** A Service's (`namespace/name`) waypoint at the last `flush`; undefined when it asks for none. */
   binding(key: string): WaypointBinding | undefined {
     return this.#bindings.get(key);
+  }
+
+  /** A NetworkPolicy as proxies get it, with what is wrong with it. */
+  networkPolicy(key: string): CompiledNetworkPolicy | undefined {
+    return this.#networkPolicies.get(key);
   }
 
   upsert<K extends CompiledKind>(kind: K, object: CompiledKinds[K]): void {
@@ -112,7 +131,10 @@ export class MeshCompiler {
     else if (kind === 'Service') this.#serviceChanged(key, object as KubeService | undefined);
     else if (kind === 'AuthorizationPolicy') this.#policyChanged(key, object as AuthorizationPolicy | undefined);
     else if (kind === 'PeerAuthentication') this.#peerChanged(key, object as PeerAuthentication | undefined);
-    else if (kind === 'Gateway') {
+    else if (kind === 'NetworkPolicy') {
+      this.#dirtyNetworkPolicies.add(key);
+      this.#regroup(this.#networkPolicies.set(key, object as NetworkPolicy | undefined));
+    } else if (kind === 'Gateway') {
       // The generated pods of a sandwiched waypoint carry what the Gateway says.
       if (this.#waypoints.setGateway(key, object as Gateway | undefined)) this.#waypointChanged(new Set([key]));
     } else if (kind === 'GatewayClass') this.#waypointChanged(new Set(this.#waypoints.setClass(key, object as GatewayClass | undefined)));
@@ -217,6 +239,27 @@ export class MeshCompiler {
     }
   }
 
+  /** Groups that came or went, and ports that are named now or no more: whom they concern. */
+  #regroup({ groups, portNames }: Regrouping): void {
+    for (const group of groups) {
+      const { namespaces, pods: selector } = group;
+      const scopes = 'name' in namespaces ? [namespaces.name] : this.#pods.namespaces();
+      for (const scope of scopes) {
+        if (!coversNamespace(group, this.#labelled(scope))) continue;
+        for (const pod of this.#pods.in(scope))
+          if (selectorMatches(selector, pod.metadata.labels ?? {})) this.#dirtyPods.add(objectKey(pod));
+      }
+    }
+    if (portNames.size === 0) return;
+    for (const pod of this.#pods.all())
+      if (pod.spec.containers.some(({ ports = [] }) => ports.some(({ name }) => portNames.has(name ?? ''))))
+        this.#dirtyPods.add(objectKey(pod));
+  }
+
+  #labelled(namespace: string): LabelledNamespace {
+    return labelledNamespace(namespace, this.#namespaces.get(namespace));
+  }
+
   /** Pods with these labels in the namespace; the root namespace stands for all of them. */
   #markPods(
     namespace: string,
@@ -230,6 +273,7 @@ export class MeshCompiler {
   flush(): CompiledChanges {
     const addresses = new Map<string, NewResource | undefined>();
     const authorizations = new Map<string, NewResource | undefined>();
+    const networkPolicies = new Map<string, NewResource | undefined>();
     const { rootNamespace } = this.#context;
     if (this.#isNew) {
       this.#isNew = false;
@@ -244,7 +288,13 @@ export class MeshCompiler {
     this.#each(this.#dirtyServices, 'Service', (key) => this.#compileService(key, addresses));
     this.#each(this.#dirtySlices, 'EndpointSlice', (key) => this.#compileSlice(key, addresses));
     this.#each(this.#dirtyPods, 'Pod', (key) => this.#compilePod(key, addresses));
-    return { addresses, authorizations, services, movedPods };
+    this.#each(this.#dirtyNetworkPolicies, 'NetworkPolicy', (key) => {
+      const compiled = this.#networkPolicies.get(key);
+      networkPolicies.set(key, compiled && { value: encodeNetworkPolicy(compiled.policy) });
+    });
+    // Pods lose the groups that policies speak of no more with the next flush: when proxies have heard of the policies.
+    this.#regroup(this.#networkPolicies.retire());
+    return { addresses, authorizations, networkPolicies, services, movedPods };
   }
 
   /** An object that cannot be compiled keeps what it had before and does not stop the others. */
@@ -325,6 +375,11 @@ export class MeshCompiler {
     const { waypoint } = bindWaypoint('workload', pod, this.#namespaces.get(namespace), this.#waypoints);
     const gateway = pod.metadata.labels?.[GATEWAY_NAME_LABEL];
     const applicationTunnel = gateway === undefined ? undefined : this.#waypoints.applicationTunnel(namespace, gateway);
+    // A sandwiched waypoint does not see its clients' addresses.
+    const enforces = gateway !== undefined && applicationTunnel === undefined && this.#waypoints.isOwn(namespace, gateway);
+    const networkPolicy = this.#context.networkPolicies
+      ? this.#networkPolicies.factsOf(pod, this.#labelled(namespace), enforces)
+      : undefined;
     const workload = compilePod(
       pod,
       {
@@ -332,6 +387,7 @@ export class MeshCompiler {
         services,
         policies: this.#policiesFor(pod),
         ...(waypoint !== undefined && { waypoint }),
+        ...(networkPolicy !== undefined && { networkPolicy }),
         ...(applicationTunnel !== undefined && { applicationTunnel }),
       },
       this.#context,

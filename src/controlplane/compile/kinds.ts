@@ -5,6 +5,7 @@ import type {
   GatewayClass,
   Service as KubeService,
   Namespace,
+  NetworkPolicy,
   Node,
   PeerAuthentication,
   Pod,
@@ -20,6 +21,7 @@ export interface CompiledKinds {
   EndpointSlice: EndpointSlice;
   AuthorizationPolicy: AuthorizationPolicy;
   PeerAuthentication: PeerAuthentication;
+  NetworkPolicy: NetworkPolicy;
   Gateway: Gateway;
   GatewayClass: GatewayClass;
 }
@@ -29,6 +31,7 @@ export type CompiledKind = keyof CompiledKinds;
 export interface CompiledChanges {
   readonly addresses: ReadonlyMap<string, NewResource | undefined>;
   readonly authorizations: ReadonlyMap<string, NewResource | undefined>;
+  readonly networkPolicies: ReadonlyMap<string, NewResource | undefined>;
   /** Services (`namespace/name`) that were compiled. */
   readonly services: ReadonlySet<string>;
   /** Pods that came, went, or have other labels, before and after. */

@@ -1,9 +1,23 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { EndpointSlice, Gateway, GatewayClass, Namespace, Node } from '../../platform/kubernetes/index.ts';
-import { ResourceStore } from '../xds/store.ts';
 import { MeshCompiler } from './compiler.ts';
-import { CONTEXT, compile, type Entry, fault, flush, keyOf, peer, pod, policy, put, service, snapshot } from './objects.test.ts';
+import {
+  CONTEXT,
+  compile,
+  type Entry,
+  fault,
+  flush,
+  keyOf,
+  networkPolicy,
+  newStores,
+  peer,
+  pod,
+  policy,
+  put,
+  service,
+  snapshot,
+} from './objects.test.ts';
 
 const ns = fc.constantFrom('shop', 'bank', 'istio-system');
 const labels = fc.record({ app: fc.constantFrom('web', 'db'), version: fc.constantFrom('v1', 'v2') }, { requiredKeys: [] }) as fc.Arbitrary<
@@ -102,7 +116,7 @@ function checkSequences(object: fc.Arbitrary<Entry>, numRuns: number): void {
   fc.assert(
     fc.property(fc.array(step, { minLength: 5, maxLength: 60 }), (steps) => {
       const compiler = new MeshCompiler(CONTEXT, fault);
-      const stores = [new ResourceStore('a'), new ResourceStore('p')] as const;
+      const stores = newStores();
       const objects = new Map<string, Entry>();
       for (const action of steps) {
         if (action.do === 'flush') flush(compiler, stores);
@@ -217,4 +231,38 @@ test('the same holds for waypoints that come, go and change, and whatever asks f
     .constantFrom('shop', 'bank')
     .map((home) => pod('wp-1', { namespace: home, labels: { 'gateway.networking.k8s.io/gateway-name': 'wp' } }));
   checkSequences(fc.oneof(gateway, gatewayClass, namespace, bound, own), 200);
+});
+
+test('the same holds for NetworkPolicies, the pods they speak of, and the labels of their namespaces', () => {
+  const home = fc.constantFrom('shop', 'bank');
+  const label = fc.constantFrom<Record<string, string>>({}, { app: 'web' }, { app: 'db' }, { app: 'web', tier: 'ai' });
+  const selector = fc.oneof(
+    label.map((matchLabels) => ({ matchLabels })),
+    fc.constantFrom('Exists' as const, 'DoesNotExist' as const).map((operator) => ({ matchExpressions: [{ key: 'tier', operator }] })),
+  );
+  const one = fc.oneof(
+    fc.record({ podSelector: selector, namespaceSelector: selector }, { requiredKeys: [] }),
+    fc.constant({ ipBlock: { cidr: '10.0.0.0/8' } }),
+  );
+  const ports = fc.subarray([{ port: 'web' }, { port: 'admin' }, { port: 80 }]);
+  const policies = fc
+    .tuple(home, name, selector, fc.array(one, { maxLength: 2 }), ports, fc.boolean())
+    .map(([namespace, n, podSelector, from, list, egress]) =>
+      networkPolicy(
+        n,
+        { podSelector, ingress: [{ from, ports: list }], ...(egress && { egress: [{ to: from, ports: list }] }) },
+        namespace,
+      ),
+    );
+  const namespaces = fc
+    .tuple(home, label)
+    .map(([n, l]): Entry => ({ kind: 'Namespace', object: { metadata: { name: n, labels: l } } satisfies Namespace }));
+  const pods = fc.tuple(home, name, label, fc.constantFrom('web', 'admin'), fc.boolean()).map(([namespace, n, l, port, hostNetwork]) =>
+    pod(n, {
+      namespace,
+      labels: l,
+      spec: { containers: [{ name: 'app', ports: [{ name: port, containerPort: 80 }] }], ...(hostNetwork && { hostNetwork }) },
+    }),
+  );
+  checkSequences(fc.oneof(policies, namespaces, pods), 300);
 });

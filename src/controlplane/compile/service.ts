@@ -19,6 +19,8 @@ export interface CompileContext {
   readonly rootNamespace: string;
   readonly clusterDomain: string;
   readonly network: string;
+  /** Whether workloads say what they are to NetworkPolicies. */
+  readonly networkPolicies: boolean;
 }
 
 export const serviceHostname = (service: KubeService, context: CompileContext): string =>
@@ -108,7 +110,7 @@ export const namespaceInheritance = (namespace: Namespace | undefined): string =
     waypointInheritance(namespace),
   ]);
 
-/** The labels: which waypoint to use, and what a listener's selector may look at. */
+/** The labels: which waypoint to use, and what the selectors of listeners and of NetworkPolicies may look at. */
 export const waypointInheritance = (namespace: Namespace | undefined): string =>
   Object.entries(namespace?.metadata.labels ?? {})
     .map(([key, value]) => `${key}=${value}`)

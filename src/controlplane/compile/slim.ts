@@ -21,6 +21,8 @@ export function slimPod(pod: Pod): Pod {
     status: {
       ...(status?.phase !== undefined && { phase: status.phase }),
       ...(ready !== undefined && { conditions: [{ type: 'Ready', status: ready.status }] }),
+      ...(status?.hostIP !== undefined && { hostIP: status.hostIP }),
+      ...(status?.hostIPs !== undefined && { hostIPs: status.hostIPs }),
       ...(status?.podIP !== undefined && { podIP: status.podIP }),
       ...(status?.podIPs !== undefined && { podIPs: status.podIPs }),
     },

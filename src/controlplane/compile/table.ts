@@ -32,6 +32,10 @@ export class NamespacedTable<T> {
     return this.#byNamespace.get(namespace)?.keys() ?? [];
   }
 
+  namespaces(): Iterable<string> {
+    return this.#byNamespace.keys();
+  }
+
   *all(): IterableIterator<T> {
     for (const table of this.#byNamespace.values()) yield* table.values();
   }

@@ -25,6 +25,12 @@ export class WaypointIndex implements WaypointLookup {
     return this.#classes.get(gatewayClassName)?.spec.controllerName === MESH_CONTROLLER;
   }
 
+  /** Whether a Gateway is a waypoint of this control plane: its pods run what is deployed from here. */
+  isOwn(namespace: string, name: string): boolean {
+    const gateway = this.gateway(namespace, name);
+    return gateway !== undefined && this.isWaypointClass(gateway.spec.gatewayClassName);
+  }
+
   /** True when bindings to this Gateway may come out differently. */
   setGateway(key: string, gateway: Gateway | undefined): boolean {
     const before = this.#gateways.get(key);

@@ -5,6 +5,7 @@ import {
   canonicalRevision,
   type GatewayAddress,
   type Locality,
+  type NetworkFacts,
   podUid,
   type ServicePort,
   serviceKey,
@@ -26,6 +27,7 @@ export interface PodSurroundings {
   /** Keys of the policies that apply to it by selector, sorted. */
   readonly policies: readonly string[];
   readonly waypoint?: GatewayAddress;
+  readonly networkPolicy?: NetworkFacts;
   /** Of the pods of a sandwiched waypoint. */
   readonly applicationTunnel?: NonNullable<Workload['applicationTunnel']>;
 }
@@ -81,6 +83,7 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
     locality: localityOf(around.node),
     networkMode: spec.hostNetwork === true ? 'HOST_NETWORK' : 'STANDARD',
     capacity: 1,
+    ...(around.networkPolicy !== undefined && { networkPolicy: around.networkPolicy }),
   };
 }
 

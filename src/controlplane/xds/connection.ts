@@ -1,4 +1,4 @@
-import type { DeltaDiscoveryRequest } from '../wire.ts';
+import { CONTROL_PLANE_IDENTIFIER, type DeltaDiscoveryRequest } from '../wire.ts';
 import type { Change, ResourceStore } from './store.ts';
 import { bytes, ResourceStore as EmptyStore, text } from './store.ts';
 import { type Outgoing, Subscription, type TypeRequest } from './subscription.ts';
@@ -152,7 +152,10 @@ export class Connection {
   }
 }
 
-/** `DeltaDiscoveryResponse{system_version_info 1, resources 2, type_url 4, nonce 5, removed_resources 6}` from parts encoded before. */
+/** `ControlPlane{identifier 1}`: by it our proxies know that types of our own are answered. */
+const CONTROL_PLANE = bytes(7, text(1, CONTROL_PLANE_IDENTIFIER));
+
+/** `DeltaDiscoveryResponse{system_version_info 1, resources 2, type_url 4, nonce 5, removed_resources 6, control_plane 7}` from parts encoded before. */
 export function encodeResponse(typeUrl: string, outgoing: Outgoing): Uint8Array {
   return Buffer.concat([
     text(1, outgoing.nonce),
@@ -160,5 +163,6 @@ export function encodeResponse(typeUrl: string, outgoing: Outgoing): Uint8Array 
     text(4, typeUrl),
     text(5, outgoing.nonce),
     ...outgoing.removed.map((name) => bytes(6, Buffer.from(name, 'utf8'))),
+    CONTROL_PLANE,
   ]);
 }

@@ -7,6 +7,8 @@ import {
   type Match,
   type MeshRegistry,
   type NetworkAddress,
+  type NetworkPolicy,
+  type NetworkRule,
   type Service,
   type ServicePort,
   type StringMatch,
@@ -61,6 +63,12 @@ export const dumpWorkload = (workload: Workload): Json => ({
   services: [...workload.services.keys()],
   capacity: workload.capacity,
   applicationTunnel: workload.applicationTunnel && { ...workload.applicationTunnel },
+  networkPolicy: workload.networkPolicy && {
+    groups: [...workload.networkPolicy.groups],
+    ports: Object.fromEntries(workload.networkPolicy.ports),
+    nodeAddresses: workload.networkPolicy.nodeAddresses,
+    enforces: workload.networkPolicy.enforces || undefined,
+  },
 });
 
 export const dumpService = (registry: MeshRegistry, service: Service): Json => ({
@@ -121,6 +129,27 @@ export const dumpPolicy = (policy: Authorization): Json => ({
   action: capitalized(policy.action),
   dryRun: policy.dryRun,
   rules: policy.rules.map(({ clauses }) => clauses.map(({ matches }) => matches.map(dumpMatch))),
+});
+
+const dumpNetworkRules = (rules: readonly NetworkRule[] | undefined): Json =>
+  rules?.map(({ peers, ports: allowed }) => ({
+    peers:
+      peers.length === 0
+        ? 'any'
+        : peers.map((peer) => (peer.kind === 'group' ? { group: peer.group, text: peer.text } : { block: peer.text })),
+    ports:
+      allowed.length === 0
+        ? 'any'
+        : allowed.map((port) => (port.kind === 'name' ? port.name : port.first === port.last ? port.first : `${port.first}-${port.last}`)),
+  }));
+
+export const dumpNetworkPolicy = (policy: NetworkPolicy): Json => ({
+  name: policy.name,
+  namespace: policy.namespace,
+  selector: policy.selector,
+  selects: policy.selects,
+  ingress: dumpNetworkRules(policy.ingress),
+  egress: dumpNetworkRules(policy.egress),
 });
 
 /** Without secrets: neither the token nor the local files. */

@@ -26,6 +26,18 @@ export const END_REASONS = {
   complete: row('-', 200, '', 'both sides finished'),
   'policy-rejection': row('DENY', 401, '', 'an AuthorizationPolicy does not allow this client; see the policy in the message'),
   'policy-change': row('DENY', 401, 'connection closed due to policy change', 'a policy that no longer allows this client was applied'),
+  'network-policy': row(
+    'DENY',
+    401,
+    'connection closed due to policy rejection: ',
+    'no rule of the NetworkPolicies in the message allows this connection; see docs/network-policies.md',
+  ),
+  'network-policy-change': row(
+    'DENY',
+    401,
+    'connection closed due to policy change: ',
+    'labels or NetworkPolicies changed, and no rule allows this connection any more',
+  ),
   'connect-failed': row(
     'CONNECT',
     503,

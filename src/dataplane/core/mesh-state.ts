@@ -1,8 +1,8 @@
 /** Feeds the registry: from the control plane's resources, or from a local file. */
-import { decodeAddress, decodeAuthorization, type MeshRegistry, policyKey } from '../../mesh/index.ts';
+import { decodeAddress, decodeAuthorization, decodeNetworkPolicy, type MeshRegistry, policyKey } from '../../mesh/index.ts';
 import type { LocalConfig } from '../../mesh/local/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE } from '../../protocol/index.ts';
 import type { XdsHandler, XdsRejection, XdsResource } from './xds-client.ts';
 
 type Apply = (resource: XdsResource) => string | undefined;
@@ -43,6 +43,12 @@ export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
     registry.insertPolicy(authorization);
     return undefined;
   };
+  const networkPolicy: Apply = ({ value }) => {
+    const decoded = decodeNetworkPolicy(value);
+    if (!decoded.ok) return decoded.error.join(', ');
+    registry.insertNetworkPolicy(decoded.value);
+    return undefined;
+  };
   return [
     {
       typeUrl: ADDRESS_TYPE,
@@ -51,6 +57,12 @@ export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
     {
       typeUrl: AUTHORIZATION_TYPE,
       apply: (resources, removed) => applyAll(registry, resources, removed, policy, (name) => void registry.removePolicy(name)),
+    },
+    {
+      typeUrl: NETWORK_POLICY_TYPE,
+      isOwn: true,
+      apply: (resources, removed) =>
+        applyAll(registry, resources, removed, networkPolicy, (name) => void registry.removeNetworkPolicy(name)),
     },
   ];
 }

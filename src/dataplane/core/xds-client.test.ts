@@ -6,7 +6,7 @@ import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-j
 import * as x509 from '@peculiar/x509';
 import { MeshRegistry } from '../../mesh/index.ts';
 import { Logging, Registry } from '../../platform/telemetry/index.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, CONTROL_PLANE_IDENTIFIER, NETWORK_POLICY_TYPE } from '../../protocol/index.ts';
 import {
   AddressSchema,
   type DeltaDiscoveryRequest,
@@ -37,11 +37,12 @@ class ManualServer {
     const got = this.#requests.shift();
     return got ? Promise.resolve(got) : new Promise((resolve) => this.#waiting.push(resolve));
   }
-  /** The first request of both types on a new stream, by type. */
+  /** The first request of each type on a new stream, by type. */
   async begin(): Promise<{ stream: Stream; first: Map<string, DeltaDiscoveryRequest> }> {
-    const [one, two] = [await this.next(), await this.next()];
-    expect(one[0]).toBe(two[0]);
-    return { stream: one[0], first: new Map([one, two].map(([, request]) => [request.typeUrl, request])) };
+    const all = [await this.next(), await this.next(), await this.next()];
+    const stream = all[0]![0];
+    for (const [other] of all) expect(other).toBe(stream);
+    return { stream, first: new Map(all.map(([, request]) => [request.typeUrl, request])) };
   }
 }
 
@@ -111,6 +112,7 @@ const respond = (
   nonce: string,
   resources: Record<string, Uint8Array> = {},
   removed: string[] = [],
+  identifier = '',
 ): void => {
   stream.write(
     create(DeltaDiscoveryResponseSchema, {
@@ -118,6 +120,7 @@ const respond = (
       nonce,
       resources: Object.entries(resources).map(([name, value]) => ({ name, version: `${name}@1`, resource: { typeUrl, value } })),
       removedResources: removed,
+      ...(identifier !== '' && { controlPlane: { identifier } }),
     }),
   );
 };
@@ -184,4 +187,24 @@ test('a type nobody asked for is acknowledged and ignored', async () => {
   const [, ack] = await server.next();
   expect([ack.typeUrl, ack.responseNonce, ack.errorDetail]).toEqual(['type.googleapis.com/some.Other', 'o1', undefined]);
   expect(registry.version).toBe(0);
+});
+
+test('a control plane that leaves types of ours unanswered is not waited for', async () => {
+  start();
+  const { stream, first } = await server.begin();
+  expect(first.has(NETWORK_POLICY_TYPE)).toBe(true);
+  respond(stream, ADDRESS_TYPE, 'a1', {}, [], 'istiod');
+  respond(stream, AUTHORIZATION_TYPE, 'p1', {}, [], 'istiod');
+  await client!.ready;
+});
+
+test('what Lateen says of NetworkPolicies is waited for, however long it takes', async () => {
+  start();
+  const { stream } = await server.begin();
+  respond(stream, ADDRESS_TYPE, 'a1', {}, [], CONTROL_PLANE_IDENTIFIER);
+  respond(stream, AUTHORIZATION_TYPE, 'p1', {}, [], CONTROL_PLANE_IDENTIFIER);
+  // Longer than another control plane would have been waited for.
+  expect(await Promise.race([client!.ready.then(() => 'ready'), Bun.sleep(1500).then(() => 'waiting')])).toBe('waiting');
+  respond(stream, NETWORK_POLICY_TYPE, 'n1', {}, [], CONTROL_PLANE_IDENTIFIER);
+  await client!.ready;
 });

@@ -1,6 +1,7 @@
 /** Delta ADS to the control plane (ambient contract 4.1 and 4.2): subscribes to everything of each type, applies what is good, rejects the rest by name. */
 import type { Counter, Logger, Registry } from '../../platform/telemetry/index.ts';
 import {
+  CONTROL_PLANE_IDENTIFIER,
   DeltaDiscoveryRequestTable,
   DeltaDiscoveryResponseTable,
   decodeMessage,
@@ -18,6 +19,8 @@ import { GrpcChannel } from './grpc-channel.ts';
 const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
 const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 15_000;
+/** For a control plane that does not say it is Lateen's to answer for types of our own: it has answered for all others. */
+const OWN_TYPES_WAIT_MS = 1000;
 
 export interface XdsResource {
   readonly name: string;
@@ -32,6 +35,8 @@ export interface XdsRejection {
 /** What is done with one type's resources. */
 export interface XdsHandler {
   readonly typeUrl: string;
+  /** A type of our own, which a control plane that is not Lateen's may leave unanswered. */
+  readonly isOwn?: boolean;
   /** Applies one response as a whole and returns what it could not use. */
   apply(resources: readonly XdsResource[], removed: readonly string[]): XdsRejection[];
   /** Where others have to apply it, too: resolves when they have. The response is acknowledged only then. */
@@ -57,6 +62,8 @@ export class XdsClient {
   /** Per type, name → version of everything held. */
   readonly #versions = new Map<string, Map<string, string>>();
   readonly #awaited: Set<string>;
+  #isLateen = false;
+  #giveUp: ReturnType<typeof setTimeout> | undefined;
   readonly #ready = Promise.withResolvers<void>();
   #stream: GrpcCall | undefined;
   #stopping = false;
@@ -78,7 +85,7 @@ export class XdsClient {
     this.#messageBytes = telemetry.counter('istio_xds_message_bytes', 'Total number of bytes received (unstable)', ['url']);
   }
 
-  /** Fulfilled once an acknowledged response has come for every type. */
+  /** Fulfilled once an acknowledged response has come for every type; for types of our own only where the control plane serves them. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }
@@ -102,6 +109,7 @@ export class XdsClient {
 
   stop(): void {
     this.#stopping = true;
+    clearTimeout(this.#giveUp);
     this.#stream?.cancel();
     this.#channel.close();
     this.#sleep?.();
@@ -172,12 +180,35 @@ export class XdsClient {
     }
     const detail = rejections.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
     if (detail !== '') this.#logger.error('xds: resources rejected', { type: typeUrl, error: detail });
-    else if (this.#awaited.delete(typeUrl) && this.#awaited.size === 0) this.#ready.resolve();
+    else this.#received(typeUrl, response.controlPlane?.identifier === CONTROL_PLANE_IDENTIFIER);
     this.#logger.debug('xds: received', { type: typeUrl, resources: response.resources.length, removed: response.removedResources.length });
     const errorDetail = detail === '' ? undefined : { code: GrpcCode.INVALID_ARGUMENT, message: detail };
     const answer = (): void => stream.write(serialize({ typeUrl, responseNonce: nonce, errorDetail }));
     if (handler?.applied === undefined) answer();
     else void handler.applied().then(answer);
+  }
+
+  /** One type less to wait for. Lateen answers for every type, so each is waited for; of another control plane ours are none. */
+  #received(typeUrl: string, isLateen: boolean): void {
+    this.#isLateen ||= isLateen;
+    if (this.#awaited.size === 0) return;
+    this.#awaited.delete(typeUrl);
+    if (this.#awaited.size === 0) this.#ready.resolve();
+    if (this.#isLateen) {
+      clearTimeout(this.#giveUp);
+      return;
+    }
+    for (const awaited of this.#awaited) if (this.#handlers.get(awaited)!.isOwn !== true) return;
+    this.#giveUp ??= setTimeout(() => this.#goOnWithoutOwn(), OWN_TYPES_WAIT_MS);
+  }
+
+  #goOnWithoutOwn(): void {
+    if (this.#isLateen || this.#awaited.size === 0) return;
+    this.#logger.info('xds: the control plane does not serve types of our own; what they say is not enforced', {
+      types: [...this.#awaited].join(', '),
+    });
+    this.#awaited.clear();
+    this.#ready.resolve();
   }
 }
 

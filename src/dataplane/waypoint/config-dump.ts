@@ -1,7 +1,7 @@
 /** `/config_dump` of a waypoint: what it knows, which routes it has, and how its destinations are. */
 import { type MeshRegistry, policyKey, type Workload } from '../../mesh/index.ts';
 import type { CertificateManager } from '../core/certificate-manager.ts';
-import { dumpCertificates, dumpConfig, dumpPolicy, dumpService, dumpWorkload, type Json } from '../core/dump.ts';
+import { dumpCertificates, dumpConfig, dumpNetworkPolicy, dumpPolicy, dumpService, dumpWorkload, type Json } from '../core/dump.ts';
 import type { Config } from './config.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -20,6 +20,7 @@ export function configDump({ registry, traffic, certificates, config, self }: Du
     workloads: registry.allWorkloads().map(dumpWorkload),
     services: registry.allServices().map((service) => dumpService(registry, service)),
     policies: registry.allPolicies().map((policy) => ({ key: policyKey(policy), ...(dumpPolicy(policy) as object) })),
+    networkPolicies: registry.networkPolicies.all().map(dumpNetworkPolicy),
     // Plans are JSON values.
     plans: traffic.plans() as unknown as Json,
     clusters: [...traffic.upstreams()].map(({ backend, active, cluster }) => ({

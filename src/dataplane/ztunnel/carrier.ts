@@ -146,9 +146,7 @@ export class Carrier {
     const workloadsTouched = change.workloads.size > 0;
     this.#self?.listen();
     for (const proxy of this.#proxies()) {
-      // A workload's own change can be a change of its list of policies.
-      const ownUid = proxy.workload?.uid;
-      proxy.registryChanged(change.policies.size > 0 || (ownUid !== undefined && change.workloads.has(ownUid)));
+      proxy.registryChanged(change);
       if (workloadsTouched) proxy.pool.releaseIdle(isGone);
     }
   }

@@ -1,7 +1,7 @@
 /** `/config_dump`: everything the proxy knows, with the keys istioctl reads (ambient contract 8.4). */
 import { type MeshRegistry, policyKey } from '../../mesh/index.ts';
 import type { CertificateManager } from '../core/certificate-manager.ts';
-import { dumpCertificates, dumpConfig, dumpPolicy, dumpService, dumpWorkload, type Json } from '../core/dump.ts';
+import { dumpCertificates, dumpConfig, dumpNetworkPolicy, dumpPolicy, dumpService, dumpWorkload, type Json } from '../core/dump.ts';
 import type { Config, WorkloadInfo } from './config.ts';
 import type { ConnectionRecord, ConnectionTable } from './connection-record.ts';
 import type { PodProxy } from './pod-proxy.ts';
@@ -52,6 +52,7 @@ export function configDump({ registry, certificates, config, pods }: DumpSources
     workloads: registry.allWorkloads().map(dumpWorkload),
     services: registry.allServices().map((service) => dumpService(registry, service)),
     policies: registry.allPolicies().map((policy) => ({ key: policyKey(policy), ...(dumpPolicy(policy) as object) })),
+    networkPolicies: registry.networkPolicies.all().map(dumpNetworkPolicy),
     stagedServices: Object.fromEntries(registry.stagedServices()),
     staticConfig: { workloads: [], services: [], policies: [], source: config.localXds?.source },
     version: { version: 'lateen', runtime: `bun ${Bun.version}` },

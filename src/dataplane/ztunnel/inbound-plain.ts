@@ -1,20 +1,30 @@
 /** A connection to a pod that does not come through a tunnel: allowed as far as policies allow somebody without identity (ambient contract 2.7). */
-import { authorize, type Connection, formatHostPort, inboundService, rejectionMessage } from '../../mesh/index.ts';
+import {
+  authorize,
+  type Connection,
+  formatHostPort,
+  inboundService,
+  type NetworkDecision,
+  rejectionMessage,
+  type Workload,
+} from '../../mesh/index.ts';
 import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
+import { type GuardedConnection, networkEnd } from './network-guard.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';
 
-export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDialer {
+export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedConnection, PlainDialer {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
-  readonly #sourceIp: string;
+  readonly peerIp: string;
   readonly #source: string;
   readonly #ip: string;
   readonly #port: number;
   #record: ConnectionRecord | undefined;
+  #local: Workload | undefined;
   #dial: Dial | undefined;
   #relay: TcpRelay | undefined;
   #over = false;
@@ -23,7 +33,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDial
   constructor(pod: PodProxy, socket: TcpSocket, sourceIp: string, sourcePort: number, ip: string, port: number) {
     this.#pod = pod;
     this.#socket = socket;
-    this.#sourceIp = sourceIp;
+    this.peerIp = sourceIp;
     this.#source = formatHostPort(sourceIp, sourcePort);
     this.#ip = ip;
     this.#port = port;
@@ -45,7 +55,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDial
     this.#record = pod.open({
       direction: 'inbound',
       sourceAddress: this.#source,
-      source: registry.workloadByAddress(config.network, this.#sourceIp),
+      source: registry.workloadByAddress(config.network, this.peerIp),
       destinationAddress: destination,
       destination: local,
       service: inboundService(registry, local, this.#port),
@@ -53,22 +63,41 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDial
       protocol: 'TCP',
       originalDestination: destination,
     });
-    this.connection = { sourceIp: this.#sourceIp, destinationIp: this.#ip, destinationPort: this.#port };
+    this.connection = { sourceIp: this.peerIp, destinationIp: this.#ip, destinationPort: this.#port };
     const decision = authorize(pod.policies(local), this.connection);
     pod.decided(decision, this.connection);
     if (!decision.allowed) {
       this.close({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
       return;
     }
+    this.#local = local;
     pod.enforce(this);
     this.#socket.pause();
-    const spoof = config.originalSource !== false && this.#sourceIp !== this.#ip;
+    const network = this.decideNetwork();
+    const mayWait = !network.allowed && !pod.network.isKnown(this.peerIp);
+    if (!mayWait || !pod.network.whenKnown(this.peerIp, () => this.#connect(this.decideNetwork()))) this.#connect(network);
+  }
+
+  decideNetwork(): NetworkDecision {
+    return this.#pod.network.admit(this.#pod.workload ?? this.#local!, this.connection);
+  }
+
+  #connect(decision: NetworkDecision): void {
+    if (this.#over) return;
+    if (!decision.allowed) {
+      this.close(networkEnd('network-policy', decision));
+      return;
+    }
+    const pod = this.#pod;
+    const { config } = pod.context;
+    pod.network.watch(this);
+    const spoof = config.originalSource !== false && this.peerIp !== this.#ip;
     this.#dial = new Dial(
       {
         ...pod.localDialOptions,
         address: this.#ip,
         port: this.#port,
-        source: spoof ? this.#sourceIp : undefined,
+        source: spoof ? this.peerIp : undefined,
         sourceRequired: config.originalSource === true,
       },
       new PlainDial(this),
@@ -120,6 +149,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, PlainDial
     if (this.#over) return;
     this.#over = true;
     this.#pod.release(this);
+    this.#pod.network.release(this);
     this.#record?.end(end);
     this.#pod.socketClosed('destination');
   }

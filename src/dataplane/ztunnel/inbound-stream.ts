@@ -6,6 +6,7 @@ import {
   formatHostPort,
   type InboundRoute,
   inboundService,
+  type NetworkDecision,
   rejectionMessage,
   resolveInbound,
   type Service,
@@ -26,11 +27,12 @@ import { TunnelBridge } from '../core/tunnel-bridge.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
+import { type GuardedConnection, networkEnd } from './network-guard.ts';
 import type { EnforcedConnection } from './pod-proxy.ts';
 
 const HBONE_PORT = 15_008;
 
-export class InboundStream implements EnforcedConnection, DialEvents {
+export class InboundStream implements EnforcedConnection, GuardedConnection, DialEvents {
   readonly #tunnel: InboundTunnel;
   readonly #streamId: number;
   #bridge: TunnelBridge | undefined;
@@ -106,11 +108,43 @@ export class InboundStream implements EnforcedConnection, DialEvents {
       record.end({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
       return;
     }
+    const network = pod.network.admit(local, this.connection);
+    const mayWait = !network.allowed && !pod.network.isKnown(tunnel.sourceIp);
+    if (!network.allowed && !mayWait) {
+      tunnel.refuse(this.#streamId, 401);
+      record.end(networkEnd('network-policy', network));
+      return;
+    }
     this.#bridge = new TunnelBridge(tunnel, this.#streamId, record.counts, false, (end) => this.#ended(end));
     pod.enforce(this);
     pod.context.metrics.openStreams++;
     if (endStream) this.#bridge.onTunnelData(new Uint8Array(0), true);
-    this.#connect(route, authority);
+    const connect = (): void => {
+      if (this.#record === undefined) return;
+      pod.network.watch(this);
+      this.#connect(route, authority);
+    };
+    if (!mayWait) {
+      connect();
+      return;
+    }
+    // The client is in the mesh, or it had no certificate: who it is will be known in a moment.
+    const decide = (): void => {
+      if (this.#record === undefined) return;
+      const decision = this.decideNetwork();
+      if (decision.allowed) connect();
+      else this.close(networkEnd('network-policy', decision));
+    };
+    if (!pod.network.whenKnown(tunnel.sourceIp, decide)) decide();
+  }
+
+  get peerIp(): string {
+    return this.#tunnel.sourceIp;
+  }
+
+  decideNetwork(): NetworkDecision {
+    const { pod } = this.#tunnel;
+    return pod.network.admit(pod.workload ?? this.#local!, this.connection);
   }
 
   #connect(route: InboundRoute, authority: string): void {
@@ -183,6 +217,7 @@ export class InboundStream implements EnforcedConnection, DialEvents {
     this.#tunnel.pod.context.metrics.openStreams--;
     if (!this.#isAnswered) this.#dial?.cancel();
     this.#tunnel.pod.release(this);
+    this.#tunnel.pod.network.release(this);
     record?.end(end);
   }
 

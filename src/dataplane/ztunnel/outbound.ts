@@ -1,7 +1,10 @@
 /** A connection an application of a pod opens: where it goes, over which tunnel or plainly, and its life. */
 import {
+  decideRoute,
   formatHostPort,
   ILLEGAL_PORTS,
+  NETWORK_ALLOWED,
+  type NetworkDecision,
   type Route,
   resolveOutbound,
   type Workload,
@@ -17,6 +20,7 @@ import type { PoolUser } from '../core/hbone-pool.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import type { GatewayPath, GatewayUser } from './gateway-path.ts';
+import { type GuardedConnection, networkEnd } from './network-guard.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { TcpRelay } from './tcp-relay.ts';
@@ -45,7 +49,7 @@ function newTraceparent(): string {
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 
-export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, GatewayUser {
+export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, GatewayUser, GuardedConnection {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
   readonly #source: string;
@@ -56,6 +60,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   #unreached: Set<string> | undefined;
   #record: ConnectionRecord | undefined;
   #route: Hbone | undefined;
+  /** What egress rules are asked about. */
+  #taken: Usable | undefined;
   #workload: Workload | undefined;
   #joined: { abort(end: ConnectionEnd): void } | undefined;
   #dial: Dial | undefined;
@@ -132,9 +138,34 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   }
 
   #go(route: Usable, source: Workload): void {
+    if (!this.#isAllowed(route, source)) return;
     if (route.kind === 'hbone') this.#throughTunnel(route, source);
     else if (route.kind === 'double-hbone') this.#throughGateway(route, source);
     else this.#plainly(route, source);
+  }
+
+  /** Asks the source's egress rules; what they refuse is over. */
+  #isAllowed(route: Usable, source: Workload): boolean {
+    const { network } = this.#pod;
+    this.#taken = route;
+    const decision = this.decideNetwork();
+    if (decision.allowed) {
+      network.watch(this);
+      return true;
+    }
+    this.#record = this.#open(route, source, false);
+    this.#fail(networkEnd('network-policy', decision));
+    return false;
+  }
+
+  get peerIp(): string {
+    return this.#taken?.target.kind === 'ip' ? this.#taken.target.ip : this.#ip;
+  }
+
+  decideNetwork(): NetworkDecision {
+    const source = this.#pod.workload ?? this.#workload;
+    if (source === undefined || this.#taken === undefined) return NETWORK_ALLOWED;
+    return decideRoute(this.#pod.context.registry.networkPolicies, this.#taken, source, this.#sourceIp);
   }
 
   /** `remote`: who answered behind a gateway. */
@@ -213,7 +244,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     const other = this.#routeOf(source);
     if (other.kind !== 'hbone' || other.target.kind !== 'ip') return false;
     this.#record!.end(end);
-    this.#throughTunnel(other, source);
+    if (this.#isAllowed(other, source)) this.#throughTunnel(other, source);
     return true;
   }
 
@@ -314,6 +345,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   /** Before there is a record: only a log line. */
   #deny(end: ConnectionEnd): void {
     this.#over = true;
+    this.#pod.network.release(this);
     logEarlyDeny(this.#pod.context.access, 'outbound', this.#source, formatHostPort(this.#ip, this.#port), end.message);
     this.#socket.terminate();
     this.#pod.outboundEnded(this);
@@ -329,6 +361,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   #end(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#over = true;
+    this.#pod.network.release(this);
     if (this.#gateway !== undefined) {
       this.#gateway.close();
       this.#pod.context.metrics.openStreams--;

@@ -13,6 +13,7 @@ import {
   POLICY_CHANGE_MESSAGE,
   policiesFor,
   policyKey,
+  type RegistryChange,
   type Workload,
   workloadIdentity,
 } from '../../mesh/index.ts';
@@ -32,6 +33,7 @@ import type { PodDns } from './dns/index.ts';
 import type { GatewayServices } from './gateway-path.ts';
 import { InboundPlain } from './inbound-plain.ts';
 import { InboundTunnel } from './inbound-tunnel.ts';
+import { NetworkGuard } from './network-guard.ts';
 import { OutboundConnection } from './outbound.ts';
 
 export const OUTBOUND_PORT = 15_001;
@@ -56,6 +58,7 @@ export class PodProxy implements HandshakeHost {
   readonly serverSettings: Http2Settings;
   readonly inbound = new ConnectionTable();
   readonly outbound = new ConnectionTable();
+  readonly network: NetworkGuard;
   readonly #clientSettings: Http2Settings;
   readonly #networkNamespace: number | undefined;
   readonly #listeners: TcpListener[] = [];
@@ -85,6 +88,7 @@ export class PodProxy implements HandshakeHost {
     this.serverSettings = { ...SERVER_SETTINGS, ...windows };
     this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
     this.#dialOptions = { ...this.#socketOptions(), networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    this.network = new NetworkGuard(context.registry, context.config.network);
     this.localDialOptions = { ...this.#dialOptions, keepalive: undefined };
     this.pool = new HbonePool({ maxStreams: poolMaxStreams, releaseAfter: poolRelease, dial: (to, pool) => this.#dialTunnel(to, pool) });
   }
@@ -194,11 +198,15 @@ export class PodProxy implements HandshakeHost {
     this.#enforced.delete(connection);
   }
 
-  /** The mesh has changed: policies may no longer allow what is open, the identity may be another, destinations may have left. */
-  registryChanged(policiesTouched = true): void {
+  /** The mesh has changed: policies may no longer allow what is open, the identity may be another, destinations may have left. Without a change: at start. */
+  registryChanged(change?: RegistryChange): void {
     const { workload } = this;
     if (workload !== undefined) this.#useIdentity(formatIdentity(workloadIdentity(workload)));
-    if (workload === undefined || !policiesTouched) return;
+    if (workload === undefined) return;
+    // A workload's own change can be a change of its list of policies.
+    const isOwnTouched = change === undefined || change.workloads.has(workload.uid);
+    if (change !== undefined) this.network.changed(change, isOwnTouched || touchesServices(workload, change));
+    if (!isOwnTouched && change.policies.size === 0) return;
     const policies = this.policies(workload);
     for (const enforced of this.#enforced)
       if (!authorize(policies, enforced.connection).allowed) enforced.close({ ...endOf('policy-change'), message: POLICY_CHANGE_MESSAGE });
@@ -275,6 +283,7 @@ export class PodProxy implements HandshakeHost {
     this.#closed = true;
     this.#stopListening();
     this.#dns?.close();
+    this.network.close();
     const end = endOf(reason);
     for (const connection of [...this.#outboundConnections]) connection.abort(end);
     for (const enforced of [...this.#enforced]) enforced.close(end);
@@ -394,6 +403,12 @@ export class PodProxy implements HandshakeHost {
     return tunnel;
   }
 }
+
+/** A service that stands behind another waypoint now changes for whom that waypoint may speak. */
+const touchesServices = (workload: Workload, { services }: RegistryChange): boolean => {
+  for (const key of services) if (workload.services.has(key)) return true;
+  return false;
+};
 
 /** Who connects, and where to before a redirect rule caught it. */
 function endsOf(socket: TcpSocket): { source: SocketEndpoint; destination: SocketEndpoint } {

@@ -107,6 +107,22 @@ export declare type DeltaDiscoveryRequest = Message<"envoy.service.discovery.v3.
 export declare const DeltaDiscoveryRequestSchema: GenMessage<DeltaDiscoveryRequest>;
 
 /**
+ * @generated from message envoy.service.discovery.v3.ControlPlane
+ */
+export declare type ControlPlane = Message<"envoy.service.discovery.v3.ControlPlane"> & {
+  /**
+   * @generated from field: string identifier = 1;
+   */
+  identifier: string;
+};
+
+/**
+ * Describes the message envoy.service.discovery.v3.ControlPlane.
+ * Use `create(ControlPlaneSchema)` to create a new message.
+ */
+export declare const ControlPlaneSchema: GenMessage<ControlPlane>;
+
+/**
  * @generated from message envoy.service.discovery.v3.DeltaDiscoveryResponse
  */
 export declare type DeltaDiscoveryResponse = Message<"envoy.service.discovery.v3.DeltaDiscoveryResponse"> & {
@@ -134,6 +150,11 @@ export declare type DeltaDiscoveryResponse = Message<"envoy.service.discovery.v3
    * @generated from field: repeated string removed_resources = 6;
    */
   removedResources: string[];
+
+  /**
+   * @generated from field: envoy.service.discovery.v3.ControlPlane control_plane = 7;
+   */
+  controlPlane?: ControlPlane | undefined;
 };
 
 /**

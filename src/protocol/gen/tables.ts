@@ -3,6 +3,7 @@ import { enumeration, type Plain, type Table, table } from '../protobuf/table.ts
 import type * as authorization from './authorization_pb.js';
 import type * as ca from './ca_pb.js';
 import type * as discovery from './discovery_pb.js';
+import type * as network_policy from './network_policy_pb.js';
 import type * as traffic from './traffic_pb.js';
 import type * as workload from './workload_pb.js';
 import type * as zds from './zds_pb.js';
@@ -106,6 +107,10 @@ const discovery_ResourceTable = /* @__PURE__ */ table(
   [3, 'name', 'string'],
   [4, 'aliases', 'string', 'list'],
 );
+const discovery_ControlPlaneTable = /* @__PURE__ */ table(
+  'envoy.service.discovery.v3.ControlPlane',
+  [1, 'identifier', 'string'],
+);
 export const DeltaDiscoveryResponseTable: Table<Plain<discovery.DeltaDiscoveryResponse>> = /* @__PURE__ */ table(
   'envoy.service.discovery.v3.DeltaDiscoveryResponse',
   [1, 'systemVersionInfo', 'string'],
@@ -113,6 +118,55 @@ export const DeltaDiscoveryResponseTable: Table<Plain<discovery.DeltaDiscoveryRe
   [4, 'typeUrl', 'string'],
   [5, 'nonce', 'string'],
   [6, 'removedResources', 'string', 'list'],
+  [7, 'controlPlane', discovery_ControlPlaneTable, 'optional'],
+);
+const network_policy_NetworkPolicyRangeTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicyRange',
+  [1, 'address', 'bytes'],
+  [2, 'length', 'uint32'],
+);
+const network_policy_NetworkPolicyPeerTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicyPeer',
+  [1, 'group', 'string'],
+  [2, 'text', 'string'],
+  [3, 'block', network_policy_NetworkPolicyRangeTable, 'optional'],
+  [4, 'except', network_policy_NetworkPolicyRangeTable, 'list'],
+);
+const network_policy_NetworkPolicyPortTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicyPort',
+  [1, 'first', 'uint32'],
+  [2, 'last', 'uint32'],
+  [3, 'name', 'string'],
+);
+const network_policy_NetworkPolicyRuleTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicyRule',
+  [1, 'peers', network_policy_NetworkPolicyPeerTable, 'list'],
+  [2, 'ports', network_policy_NetworkPolicyPortTable, 'list'],
+);
+const network_policy_NetworkPolicyDirectionTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicyDirection',
+  [1, 'rules', network_policy_NetworkPolicyRuleTable, 'list'],
+);
+export const NetworkPolicyTable: Table<Plain<network_policy.NetworkPolicy>> = /* @__PURE__ */ table(
+  'lateen.policy.v1.NetworkPolicy',
+  [1, 'namespace', 'string'],
+  [2, 'name', 'string'],
+  [3, 'selects', 'string'],
+  [4, 'ingress', network_policy_NetworkPolicyDirectionTable, 'optional'],
+  [5, 'egress', network_policy_NetworkPolicyDirectionTable, 'optional'],
+  [6, 'selector', 'string'],
+);
+const network_policy_NamedPortTable = /* @__PURE__ */ table(
+  'lateen.policy.v1.NamedPort',
+  [1, 'name', 'string'],
+  [2, 'port', 'uint32'],
+);
+export const WorkloadNetworkPolicyTable: Table<Plain<network_policy.WorkloadNetworkPolicy>> = /* @__PURE__ */ table(
+  'lateen.policy.v1.WorkloadNetworkPolicy',
+  [1, 'groups', 'string', 'list'],
+  [2, 'ports', network_policy_NamedPortTable, 'list'],
+  [3, 'nodeAddresses', 'bytes', 'list'],
+  [4, 'enforces', 'bool'],
 );
 export const ServicePlanTable: Table<Plain<traffic.ServicePlan>> = /* @__PURE__ */ table(
   'lateen.traffic.v1.ServicePlan',

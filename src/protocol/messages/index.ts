@@ -14,6 +14,14 @@ export {
 } from '../gen/authorization_pb.js';
 export * from '../gen/ca_pb.js';
 export * from '../gen/discovery_pb.js';
+export {
+  type NetworkPolicyDirection,
+  type NetworkPolicyPeer,
+  type NetworkPolicyPort,
+  type NetworkPolicyRange,
+  NetworkPolicySchema as NetworkPolicyMessageSchema,
+  WorkloadNetworkPolicySchema,
+} from '../gen/network_policy_pb.js';
 export { ServicePlanSchema as ServicePlanMessageSchema } from '../gen/traffic_pb.js';
 export * from '../gen/workload_pb.js';
 export * from '../gen/zds_pb.js';
