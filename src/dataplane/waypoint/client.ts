@@ -1,9 +1,10 @@
 /** Who is at the other end of a client's stream, and what it asked to reach. Made once per stream, used by all its requests. */
-import type { EastWestTarget, Service, Workload } from '../../mesh/index.ts';
+import type { EastWestTarget, Identity, Service, Workload } from '../../mesh/index.ts';
 
 export interface Client {
   /** As the mesh knows it; undefined for one it does not know. */
   readonly workload: Workload | undefined;
+  readonly identity: Identity;
   /** SPIFFE URI of the certificate. */
   readonly principal: string;
   /** Of that identity: what consumer routes go by. */

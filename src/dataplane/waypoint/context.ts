@@ -2,6 +2,7 @@
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { AccessLog } from './access-log.ts';
 import type { LimitHits } from './limit-hits.ts';
+import type { NetworkRules } from './network-rules.ts';
 import type { RequestMetrics } from './request-metrics.ts';
 import type { Tracer } from './tracer.ts';
 import type { Traffic } from './traffic.ts';
@@ -9,6 +10,7 @@ import type { UpstreamPool } from './upstream-pool.ts';
 
 export interface RequestContext {
   readonly traffic: Traffic;
+  readonly network: NetworkRules;
   readonly pool: UpstreamPool;
   readonly metrics: RequestMetrics;
   readonly limits: LimitHits;

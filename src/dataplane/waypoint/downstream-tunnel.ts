@@ -114,6 +114,7 @@ export class DownstreamTunnel extends Tunnel {
     this.http2.sendHeaders(streamId, buildConnectResponse(''), false);
     host.serve(channel, {
       workload: host.workloadAt(this.#sourceIp),
+      identity: this.#identity,
       principal: this.#principal,
       namespace: this.#identity.namespace,
       ip: this.#sourceIp,

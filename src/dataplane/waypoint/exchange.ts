@@ -13,8 +13,10 @@ import {
   redirectLocation,
   retryDelay,
 } from '../../mesh/http/index.ts';
+import { NETWORK_ALLOWED, type NetworkDecision, networkRefusal } from '../../mesh/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
+import type { NetworkWatched } from '../core/network-watch.ts';
 import { admit } from './admission.ts';
 import { Affinity } from './affinity.ts';
 import type { Client } from './client.ts';
@@ -35,6 +37,7 @@ import {
   type UpstreamStream,
 } from './messages.ts';
 import { MirrorCopy } from './mirror-copy.ts';
+import { NETWORK_REFUSED } from './network-rules.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
 import { newRequestId } from './request-id.ts';
 import { editedResponse, outgoingRequest, speaksHttp2 } from './routed-head.ts';
@@ -43,7 +46,7 @@ import type { OutgoingRequest } from './upstream.ts';
 
 const OVERFLOW: LocalAnswer = { status: 503, flag: 'UO', details: 'overflow', body: 'upstream overflow' };
 
-export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
+export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline, NetworkWatched {
   readonly #context: RequestContext;
   readonly #downstream: Downstream;
   readonly #head: RequestHead;
@@ -192,6 +195,13 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
       return;
     }
     record.endpoint = endpoint;
+    const decision = context.network.decide(record.client, endpoint);
+    if (!decision.allowed) {
+      record.failure = networkRefusal(decision);
+      this.#answer(NETWORK_REFUSED);
+      return;
+    }
+    context.network.watch(this);
     this.#attempts++;
     this.#isCounted = true;
     endpoint.active++;
@@ -220,6 +230,17 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     for (const part of this.#body.parts) stream.sendRequestBody(part);
     if (this.#isRequestEnded) stream.finishRequest(this.#requestTrailers);
     if (!stream.isRequestBackedUp) this.onRequestDrained();
+  }
+
+  decideNetwork(): NetworkDecision {
+    const { client, endpoint } = this.#record;
+    return endpoint === undefined ? NETWORK_ALLOWED : this.#context.network.decide(client, endpoint);
+  }
+
+  networkRefused(decision: NetworkDecision): void {
+    if (this.#isDone) return;
+    this.#record.failure = networkRefusal(decision);
+    this.#cut(NETWORK_REFUSED);
   }
 
   #speaksHttp2(upstream: Upstream): boolean {
@@ -480,6 +501,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Deadline {
     clearTimeout(this.#attemptTimer);
     this.#stream = undefined;
     if (!this.#isCounted) return;
+    this.#context.network.release(this);
     this.#isCounted = false;
     const { endpoint, upstream } = this.#record;
     endpoint!.active--;

@@ -28,7 +28,7 @@ export class MirrorCopy implements UpstreamEvents, Deadline {
     deadlines.add(this);
   }
 
-  /** Undefined when there is nobody to send it to, or too many are under way. */
+  /** Undefined when there is nobody to send it to, NetworkPolicies do not allow it, or too many are under way. */
   static start(
     context: RequestContext,
     client: Client,
@@ -41,6 +41,7 @@ export class MirrorCopy implements UpstreamEvents, Deadline {
     const upstream = context.traffic.upstream(backend, now);
     const endpoint = upstream?.cluster.pick({ random: context.random, now });
     if (upstream === undefined || endpoint === undefined || request.upgrade !== '') return undefined;
+    if (!context.network.decide(client, endpoint).allowed) return undefined;
     const mirror = new MirrorCopy(endpoint);
     // As Envoy marks them, so that the backend can tell them apart.
     const copy = { ...request, authority: shadowed(request.authority) };

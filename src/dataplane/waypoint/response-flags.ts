@@ -16,6 +16,7 @@ export const RESPONSE_FLAGS = {
   FI: 'the route aborts requests on purpose (fault)',
   DT: 'the connection was open for as long as maxConnectionDuration of the DestinationRule allows',
   SI: 'nothing moved for the idle timeout',
+  UAEX: 'NetworkPolicies do not allow the client to reach the endpoint; the log names them',
   LR: 'the waypoint ended the exchange: it was shutting down',
 } as const;
 

@@ -7,7 +7,9 @@ import {
   type TlsRule,
   type WeightedBackend,
 } from '../../mesh/http/index.ts';
+import { NETWORK_ALLOWED, type NetworkDecision, networkRefusal } from '../../mesh/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
+import type { NetworkWatched } from '../core/network-watch.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Channel } from './channel.ts';
 import { ChannelJoin } from './channel-join.ts';
@@ -28,7 +30,7 @@ export interface TcpHost {
   sessionEnded(session: Session): void;
 }
 
-export class TcpExchange implements Session, ChannelUser, Deadline {
+export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatched {
   readonly #host: TcpHost;
   readonly #client: Client;
   readonly #join: ChannelJoin;
@@ -80,9 +82,6 @@ export class TcpExchange implements Session, ChannelUser, Deadline {
       this.#join.end('UH', 'no healthy upstream');
       return;
     }
-    this.#endpoint = endpoint;
-    endpoint.active++;
-    destination.connections++;
     const series = connections.series({
       reporter: 'waypoint',
       source: this.#client.workload,
@@ -93,7 +92,24 @@ export class TcpExchange implements Session, ChannelUser, Deadline {
     });
     series.opened.value++;
     this.#join.series = series;
+    const decision = context.network.decide(this.#client, endpoint);
+    if (!decision.allowed) {
+      this.networkRefused(decision);
+      return;
+    }
+    this.#endpoint = endpoint;
+    endpoint.active++;
+    destination.connections++;
+    context.network.watch(this);
     connector.connect(destination, endpoint, this.#client, undefined, this);
+  }
+
+  decideNetwork(): NetworkDecision {
+    return this.#endpoint === undefined ? NETWORK_ALLOWED : this.#host.context.network.decide(this.#client, this.#endpoint);
+  }
+
+  networkRefused(decision: NetworkDecision): void {
+    this.#join.end('UAEX', networkRefusal(decision));
   }
 
   readonly isDone = false;
@@ -128,11 +144,12 @@ export class TcpExchange implements Session, ChannelUser, Deadline {
 
   #ended(flag: ResponseFlag | undefined, detail: string): void {
     deadlines.delete(this);
+    this.#host.context.network.release(this);
     if (this.#endpoint !== undefined) {
       this.#endpoint.active--;
       this.#destination!.connections--;
     }
-    this.#join.series?.close(flag === undefined ? '-' : 'CONNECT');
+    this.#join.series?.close(flag === undefined ? '-' : flag === 'UAEX' ? 'DENY' : 'CONNECT');
     this.#host.sessionEnded(this);
     const { access } = this.#host.context;
     if (!access.isEnabled) return;

@@ -8,6 +8,7 @@ import { propagated, Tracer } from './tracer.ts';
 
 const CLIENT: Client = {
   workload: undefined,
+  identity: { trustDomain: 'cluster.local', namespace: 'clients', serviceAccount: 'client' },
   principal: 'spiffe://cluster.local/ns/clients/sa/client',
   namespace: 'clients',
   ip: '10.0.0.1',

@@ -26,6 +26,7 @@ import { Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
 import { LimitHits } from './limit-hits.ts';
 import { LIMITS } from './limits.ts';
+import { NetworkRules } from './network-rules.ts';
 import { applyLocalPlans, planHandler } from './plan-state.ts';
 import { RequestMetrics } from './request-metrics.ts';
 import { Tracer } from './tracer.ts';
@@ -124,6 +125,7 @@ export class Waypoint {
     const limits = new LimitHits(telemetry);
     this.#context = {
       traffic: this.#traffic,
+      network: new NetworkRules(this.#registry, config.network),
       pool: new UpstreamPool({ connector, http2Settings, limits }),
       limits,
       metrics: new RequestMetrics(telemetry),
@@ -228,6 +230,7 @@ export class Waypoint {
     this.#streams.abort();
     this.#server.close();
     this.#context.pool.close();
+    this.#context.network.close();
     this.#tunnelPool.close(endOf('drained'));
     this.#xds?.stop();
     this.#certificates.close();
@@ -256,6 +259,7 @@ export class Waypoint {
     this.#traffic.registryChanged(change, now);
     for (const service of this.#bindings.registryChanged(change, now)) this.#streams.leave(service);
     this.#server.registryChanged();
+    this.#context.network.changed(change);
     if (change.workloads.size > 0) this.#tunnelPool.releaseIdle((uid) => this.#registry.workload(uid)?.tunnelProtocol !== 'HBONE');
   }
 

@@ -78,6 +78,10 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
     if (!mayWait || !pod.network.whenKnown(this.peerIp, () => this.#connect(this.decideNetwork()))) this.#connect(network);
   }
 
+  networkRefused(decision: NetworkDecision): void {
+    this.close(networkEnd('network-policy-change', decision));
+  }
+
   decideNetwork(): NetworkDecision {
     return this.#pod.network.admit(this.#pod.workload ?? this.#local!, this.connection);
   }

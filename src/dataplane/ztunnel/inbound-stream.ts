@@ -142,6 +142,10 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
     return this.#tunnel.sourceIp;
   }
 
+  networkRefused(decision: NetworkDecision): void {
+    this.close(networkEnd('network-policy-change', decision));
+  }
+
   decideNetwork(): NetworkDecision {
     const { pod } = this.#tunnel;
     return pod.network.admit(pod.workload ?? this.#local!, this.connection);

@@ -10,27 +10,21 @@ import {
   type Workload,
 } from '../../mesh/index.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
+import { NetworkWatch, type NetworkWatched } from '../core/network-watch.ts';
 
 /** An open connection that NetworkPolicies keep applying to. */
-export interface GuardedConnection {
+export interface GuardedConnection extends NetworkWatched {
   /** The other end. */
   readonly peerIp: string;
-  decideNetwork(): NetworkDecision;
-  close(end: ConnectionEnd): void;
 }
 
-/**
- * What belongs together may come in several messages (a pod's labels, the policy that names them): an open connection ends when it is still not allowed after
- * this long, milliseconds. New ones are decided at once.
- */
-const SETTLE_MS = 100;
 /** How long a connection waits for the mesh to know the pod it comes from, milliseconds: a pod may connect as soon as it runs. */
 const UNKNOWN_SOURCE_MS = 1000;
 /** Connections of one pod that may wait for that. */
 const WAITING_LIMIT = 1000;
 
 export const networkEnd = (reason: 'network-policy' | 'network-policy-change', decision: NetworkDecision): ConnectionEnd =>
-  endOf(reason, decision.allowed ? '' : networkRefusal(decision));
+  endOf(reason, networkRefusal(decision));
 
 interface Waiting {
   readonly ip: string;
@@ -41,10 +35,8 @@ interface Waiting {
 export class NetworkGuard {
   readonly #registry: MeshRegistry;
   readonly #network: string;
-  readonly #connections = new Set<GuardedConnection>();
-  readonly #suspects = new Set<GuardedConnection>();
+  readonly #watch = new NetworkWatch<GuardedConnection>();
   readonly #waiting = new Set<Waiting>();
-  #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(registry: MeshRegistry, network: string) {
     this.#registry = registry;
@@ -52,12 +44,11 @@ export class NetworkGuard {
   }
 
   watch(connection: GuardedConnection): void {
-    this.#connections.add(connection);
+    this.#watch.watch(connection);
   }
 
   release(connection: GuardedConnection): void {
-    this.#connections.delete(connection);
-    this.#suspects.delete(connection);
+    this.#watch.release(connection);
   }
 
   /** An inbound connection to the pod `local`. */
@@ -87,14 +78,11 @@ export class NetworkGuard {
     for (const { ip, wake } of [...this.#waiting]) if (this.isKnown(ip)) wake();
     const isTouched = isOwnTouched || networkPolicies.size > 0;
     if (!isTouched && (workloads.size === 0 || this.#registry.networkPolicies.size === 0)) return;
-    for (const connection of this.#connections)
-      if ((isTouched || this.#isPeerTouched(connection.peerIp, workloads)) && !connection.decideNetwork().allowed)
-        this.#suspects.add(connection);
-    if (this.#suspects.size > 0) this.#settling ??= setTimeout(() => this.#settle(), SETTLE_MS);
+    this.#watch.reconsider(({ peerIp }) => isTouched || this.#isPeerTouched(peerIp, workloads));
   }
 
   close(): void {
-    clearTimeout(this.#settling);
+    this.#watch.close();
     for (const { timer } of this.#waiting) clearTimeout(timer);
     this.#waiting.clear();
   }
@@ -103,15 +91,5 @@ export class NetworkGuard {
   #isPeerTouched(ip: string, workloads: ReadonlySet<string>): boolean {
     const peer = this.#registry.workloadByAddress(this.#network, ip);
     return peer === undefined || workloads.has(peer.uid);
-  }
-
-  #settle(): void {
-    this.#settling = undefined;
-    const suspects = [...this.#suspects];
-    this.#suspects.clear();
-    for (const connection of suspects) {
-      const decision = connection.decideNetwork();
-      if (!decision.allowed) connection.close(networkEnd('network-policy-change', decision));
-    }
   }
 }

@@ -162,10 +162,14 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     return this.#taken?.target.kind === 'ip' ? this.#taken.target.ip : this.#ip;
   }
 
+  networkRefused(decision: NetworkDecision): void {
+    this.abort(networkEnd('network-policy-change', decision));
+  }
+
   decideNetwork(): NetworkDecision {
     const source = this.#pod.workload ?? this.#workload;
     if (source === undefined || this.#taken === undefined) return NETWORK_ALLOWED;
-    return decideRoute(this.#pod.context.registry.networkPolicies, this.#taken, source, this.#sourceIp);
+    return decideRoute(this.#pod.context.registry, this.#taken, source, this.#sourceIp);
   }
 
   /** `remote`: who answered behind a gateway. */

@@ -92,8 +92,10 @@ const nameOf = ({ ip, workload }: NetworkEnd): string => (workload === undefined
 /** Keys named in a message before "and N more". */
 const NAMES_LIMIT = 5;
 
-/** `NetworkPolicy ingress: not allowed by shop/a, shop/b`. */
-export const networkRefusal = ({ direction, policies }: Extract<NetworkDecision, { allowed: false }>): string => {
+/** `NetworkPolicy ingress: not allowed by shop/a, shop/b`; empty when it is allowed. */
+export const networkRefusal = (decision: NetworkDecision): string => {
+  if (decision.allowed) return '';
+  const { direction, policies } = decision;
   const more = policies.length > NAMES_LIMIT ? ` and ${policies.length - NAMES_LIMIT} more` : '';
   return `NetworkPolicy ${direction}: not allowed by ${policies.slice(0, NAMES_LIMIT).join(', ')}${more}`;
 };
