@@ -20,6 +20,8 @@ export interface ControlPlaneConfig {
   readonly extraServerNames: readonly string[];
   /** Whether proxies enforce NetworkPolicies. */
   readonly networkPolicies: boolean;
+  /** Whether node proxies that know no NetworkPolicies get them as Authorizations. */
+  readonly networkPolicyAuthorizations: boolean;
   /** Image of the waypoints this control plane deploys. */
   readonly waypointImage: string;
 }
@@ -37,6 +39,10 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     if (!/^[^/\s]+\/[^/\s]+$/.test(account))
       throw new ConfigError(`CA_TRUSTED_NODE_ACCOUNTS: "${account}" is not namespace/serviceAccount. Separate several with commas.`);
   }
+  const networkPolicies = flag(env, 'ENFORCE_NETWORK_POLICIES', true);
+  const networkPolicyAuthorizations = flag(env, 'NETWORK_POLICY_AUTHORIZATIONS', false);
+  if (networkPolicyAuthorizations && !networkPolicies)
+    throw new ConfigError('NETWORK_POLICY_AUTHORIZATIONS needs ENFORCE_NETWORK_POLICIES: set both to true, or neither.');
   return {
     clusterId: env['CLUSTER_ID'] || DEFAULT_CLUSTER_ID,
     trustDomain: env['TRUST_DOMAIN'] || DEFAULT_TRUST_DOMAIN,
@@ -51,7 +57,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     defaultCertTtlSeconds: seconds(env, 'DEFAULT_WORKLOAD_CERT_TTL', DAY),
     maxCertTtlSeconds: seconds(env, 'MAX_WORKLOAD_CERT_TTL', 90 * DAY),
     extraServerNames: (env['ISTIOD_CUSTOM_HOST'] || '').split(',').filter((name) => name !== ''),
-    networkPolicies: flag(env, 'ENFORCE_NETWORK_POLICIES', true),
+    networkPolicies,
+    networkPolicyAuthorizations,
     waypointImage: env['WAYPOINT_IMAGE'] || 'lateen/lateen:dev',
   };
 }

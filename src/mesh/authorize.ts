@@ -1,6 +1,7 @@
 /** The L4 decision: which policies apply to a workload, and whether a connection is allowed (sections 3.2 to 3.4). */
 import { type CompiledPolicy, type Connection, compilePolicy, prepareConnection } from './compile-policy.ts';
 import type { Authorization, Workload } from './model.ts';
+import { isExpandedNetworkPolicy } from './network-policy/expanded-name.ts';
 import type { MeshRegistry } from './registry.ts';
 import type { Trace } from './trace.ts';
 
@@ -39,8 +40,9 @@ export const policiesFor = (registry: MeshRegistry, workload: Workload): Applica
   const missing: string[] = [];
   for (const key of [...workload.authorizationPolicies].sort()) {
     const policy = registry.policy(key);
-    if (policy === undefined) missing.push(key);
-    else if (!policies.includes(policy)) policies.push(policy);
+    if (policy === undefined) {
+      if (!isExpandedNetworkPolicy(key.slice(key.indexOf('/') + 1))) missing.push(key);
+    } else if (!policies.includes(policy)) policies.push(policy);
   }
   return { policies, missing };
 };

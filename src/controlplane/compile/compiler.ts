@@ -27,6 +27,7 @@ import {
   GATEWAY_NAME_LABEL,
   inheritedPeerMode,
   type LabelledNamespace,
+  type NetworkFacts,
   policyKey,
   selectorMatches,
   selectsWorkload,
@@ -40,6 +41,7 @@ import {
 import type { NewResource } from '../xds/store.ts';
 import type { CompiledChanges, CompiledKind, CompiledKinds, MovedPod } from './kinds.ts';
 import { MeshView } from './mesh-view.ts';
+import { NetworkAuthorizations } from './network-authorizations.ts';
 import { labelledNamespace, NetworkPolicyIndex, type Regrouping } from './network-policies.ts';
 import { type CompileContext, compileService, namespaceInheritance, selectsPod, waypointInheritance } from './service.ts';
 import { NamespacedTable } from './table.ts';
@@ -64,6 +66,7 @@ export class MeshCompiler {
   readonly #policies = new NamespacedTable<AuthorizationPolicy>();
   readonly #peers = new NamespacedTable<PeerAuthentication>();
   readonly #networkPolicies = new NetworkPolicyIndex();
+  readonly #networkAuthorizations = new NetworkAuthorizations();
   readonly view: MeshView;
   readonly #waypoints: WaypointIndex;
   /** Service key → what became of its wish for a waypoint; absent when it has none. */
@@ -287,6 +290,8 @@ export class MeshCompiler {
     this.#movedPods = [];
     this.#each(this.#dirtyServices, 'Service', (key) => this.#compileService(key, addresses));
     this.#each(this.#dirtySlices, 'EndpointSlice', (key) => this.#compileSlice(key, addresses));
+    if (this.#context.networkPolicyAuthorizations && this.#dirtyPods.size + this.#dirtyNetworkPolicies.size > 0)
+      this.#expandNetworkPolicies(authorizations);
     this.#each(this.#dirtyPods, 'Pod', (key) => this.#compilePod(key, addresses));
     this.#each(this.#dirtyNetworkPolicies, 'NetworkPolicy', (key) => {
       const compiled = this.#networkPolicies.get(key);
@@ -375,11 +380,7 @@ export class MeshCompiler {
     const { waypoint } = bindWaypoint('workload', pod, this.#namespaces.get(namespace), this.#waypoints);
     const gateway = pod.metadata.labels?.[GATEWAY_NAME_LABEL];
     const applicationTunnel = gateway === undefined ? undefined : this.#waypoints.applicationTunnel(namespace, gateway);
-    // A sandwiched waypoint does not see its clients' addresses.
-    const enforces = gateway !== undefined && applicationTunnel === undefined && this.#waypoints.isOwn(namespace, gateway);
-    const networkPolicy = this.#context.networkPolicies
-      ? this.#networkPolicies.factsOf(pod, this.#labelled(namespace), enforces)
-      : undefined;
+    const networkPolicy = this.#context.networkPolicies ? this.#factsOf(pod) : undefined;
     const workload = compilePod(
       pod,
       {
@@ -395,6 +396,29 @@ export class MeshCompiler {
     into.set(uidOfPod(pod, this.#context), workload && workloadResource(workload));
   }
 
+  /** What a pod is to NetworkPolicies. A sandwiched waypoint does not see its clients' addresses, so it cannot decide. */
+  #factsOf(pod: Pod): NetworkFacts | undefined {
+    const namespace = pod.metadata.namespace ?? '';
+    const gateway = pod.metadata.labels?.[GATEWAY_NAME_LABEL];
+    const enforces =
+      gateway !== undefined &&
+      this.#waypoints.isOwn(namespace, gateway) &&
+      this.#waypoints.applicationTunnel(namespace, gateway) === undefined;
+    return this.#networkPolicies.factsOf(pod, this.#labelled(namespace), enforces);
+  }
+
+  #expandNetworkPolicies(into: Map<string, NewResource | undefined>): void {
+    const { authorizations, attached } = this.#networkAuthorizations.expand(this.#networkPolicies, {
+      trustDomain: this.#context.trustDomain,
+      pods: this.#pods,
+      services: this.#services,
+      namespaces: this.#namespaces,
+      factsOf: (pod) => this.#factsOf(pod),
+    });
+    for (const [key, resource] of authorizations) into.set(key, resource);
+    for (const key of attached) this.#dirtyPods.add(key);
+  }
+
   /** Keys of selector policies of the pod's namespace and the root namespace, with those made from PeerAuthentication; sorted. */
   #policiesFor(pod: Pod): string[] {
     const namespace = pod.metadata.namespace ?? '';
@@ -408,6 +432,8 @@ export class MeshCompiler {
         if (compiled !== undefined && selectsWorkload(compiled, subject, rootNamespace)) keys.push(key);
       }
     }
+    const converted = this.#networkAuthorizations.keyFor(namespace, pod.metadata.name ?? '');
+    if (converted !== undefined) keys.push(converted);
     keys.push(...effectivePeerAuthentication(this.#peersFor(namespace), subject, rootNamespace).keys);
     return keys.sort();
   }

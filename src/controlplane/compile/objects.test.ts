@@ -11,6 +11,7 @@ export const CONTEXT = {
   clusterDomain: 'cluster.local',
   network: '',
   networkPolicies: true,
+  networkPolicyAuthorizations: false,
 };
 export type AnyObject = CompiledKinds[CompiledKind];
 export type Entry = { [K in CompiledKind]: { kind: K; object: CompiledKinds[K] } }[CompiledKind];

@@ -21,6 +21,8 @@ export interface CompileContext {
   readonly network: string;
   /** Whether workloads say what they are to NetworkPolicies. */
   readonly networkPolicies: boolean;
+  /** Whether they are compiled to Authorizations, too. */
+  readonly networkPolicyAuthorizations: boolean;
 }
 
 export const serviceHostname = (service: KubeService, context: CompileContext): string =>

@@ -87,7 +87,7 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
   };
 }
 
-function addressesOf(pod: Pod): string[] {
+export function addressesOf(pod: Pod): string[] {
   const listed = pod.status?.podIPs?.map((entry) => entry.ip ?? '') ?? [];
   const texts = listed.length > 0 ? listed : [pod.status?.podIP ?? ''];
   return texts.flatMap((text) => (text === '' ? [] : (canonicalIp(text) ?? [])));

@@ -1,5 +1,12 @@
 /** Feeds the registry: from the control plane's resources, or from a local file. */
-import { decodeAddress, decodeAuthorization, decodeNetworkPolicy, type MeshRegistry, policyKey } from '../../mesh/index.ts';
+import {
+  decodeAddress,
+  decodeAuthorization,
+  decodeNetworkPolicy,
+  isExpandedNetworkPolicy,
+  type MeshRegistry,
+  policyKey,
+} from '../../mesh/index.ts';
 import type { LocalConfig } from '../../mesh/local/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE } from '../../protocol/index.ts';
@@ -38,6 +45,8 @@ export function xdsHandlers(registry: MeshRegistry, log: Logger): XdsHandler[] {
     const decoded = decodeAuthorization(value);
     if (!decoded.ok) return decoded.error.join(', ');
     const { policy: authorization, warnings } = decoded.value;
+    // The same NetworkPolicies come as such.
+    if (isExpandedNetworkPolicy(authorization.name)) return undefined;
     if (warnings.length > 0)
       log.warn('parts of a policy are not understood', { policy: policyKey(authorization), problems: warnings.join('; ') });
     registry.insertPolicy(authorization);

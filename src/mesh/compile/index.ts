@@ -8,6 +8,13 @@ export { checkRegex, checkRegexSubstitution } from '../http/regex.ts';
 export { selectorMatches } from '../label-selector.ts';
 export { type CompiledNetworkPolicy, compileNetworkPolicy } from '../network-policy/compile.ts';
 export { encodeNetworkFacts, encodeNetworkPolicy } from '../network-policy/encode.ts';
+export {
+  type DecidingWaypoint,
+  type ExpandedPod,
+  expandEgress,
+  expandIngress,
+} from '../network-policy/expand.ts';
+export { egressAuthorizationName, ingressAuthorizationName } from '../network-policy/expanded-name.ts';
 export { coversNamespace, isInGroup, type LabelledNamespace, type PodGroup } from '../network-policy/group.ts';
 export { byAge, type Condition, type ObjectMeta } from '../object.ts';
 export * from '../peer-authentication-conversion.ts';

@@ -3,5 +3,6 @@ export * from './admit.ts';
 export * from './decide.ts';
 export * from './decode.ts';
 export * from './egress.ts';
+export { isExpandedNetworkPolicy } from './expanded-name.ts';
 export type * from './model.ts';
 export { networkPolicyKey } from './table.ts';
