@@ -50,6 +50,8 @@ export interface CoreConfig {
   readonly serviceAccount: string;
   readonly instanceIp: string;
   readonly instanceIps: string;
+  /** A file with revocation lists. */
+  readonly crlPath: string | undefined;
   readonly nodeMetadata: Readonly<Record<string, unknown>>;
 }
 
@@ -108,6 +110,7 @@ export function readCoreConfig(reader: ConfigReader, nodeType: NodeType): CoreCo
     serviceAccount: reader.text('SERVICE_ACCOUNT', ''),
     instanceIp: reader.text('INSTANCE_IP', '1.1.1.1'),
     instanceIps: reader.optional('INSTANCE_IPS') ?? reader.text('INSTANCE_IP', ''),
+    crlPath: reader.optional('CRL_PATH') || undefined,
     nodeMetadata: nodeMetadata(reader, metadata),
   };
 }

@@ -57,6 +57,12 @@ export const END_REASONS = {
     'tls error: ',
     'the peer did not present a certificate this mesh trusts for the expected identity',
   ),
+  'cert-revoked': row(
+    'CERT_REVOKED',
+    503,
+    'connection closed: peer certificate revoked by CRL',
+    'the peer’s certificate, or one it was issued by, is in the lists of CRL_PATH',
+  ),
   'identity-error': row(
     'IDENTITY_ERROR',
     503,

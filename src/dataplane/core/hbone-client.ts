@@ -4,6 +4,7 @@ import { Dial, type DialEvents, type DialFailure, type DialOptions, type TcpSock
 import type { HeaderList, Http2CloseReason, Http2Settings } from '../../protocol/index.ts';
 import { ALPN_H2 } from './certificate.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { revocationPolicy } from './revocation.ts';
 import { Tunnel } from './tunnel.ts';
 
 export interface ClientTunnelEvents {
@@ -53,9 +54,13 @@ export class ClientTunnel extends Tunnel {
     // Bun's types do not know these two of a TLS socket's members on the generic socket.
     const { alpnProtocol } = socket as { alpnProtocol?: string | false };
     const presented = identitiesFromSubjectAltName(peerSubjectAltName(socket));
+    const revoked = revocationPolicy()?.problemWith(socket, 'source');
     if (!isAcceptedServer(presented, this.#accepted)) {
       socket.terminate();
       this.#fail(endOf('tls-failure', `identity verification error: peer is none of ${this.#accepted.join(', ')}`));
+    } else if (revoked !== undefined) {
+      socket.terminate();
+      this.#fail(endOf('tls-failure', revoked));
     } else if (alpnProtocol !== ALPN_H2) {
       socket.terminate();
       this.#fail(endOf('http2-handshake', 'the peer did not agree to ALPN h2'));
@@ -63,6 +68,7 @@ export class ClientTunnel extends Tunnel {
       this.#isReady = true;
       this.peerIdentity = presented.map(formatIdentity).find((uri) => this.#accepted.includes(uri))!;
       this.start(socket);
+      this.watchPeer(socket, 'source');
       this.#events.onTunnelReady(this);
     }
   }

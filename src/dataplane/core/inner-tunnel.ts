@@ -105,6 +105,8 @@ export class InnerTunnel implements ClientTunnelEvents, DialEvents {
 
   /** Before the handshake is over this says more than what TLS makes of it. */
   #carrierEnded(end: ConnectionEnd): void {
+    // Otherwise the tunnel inside would only see its connection break off.
+    if (end.message !== '' && this.#tunnel !== undefined) this.#tunnel.cutOff ??= end;
     if (this.#isReady || this.#isOver) return;
     this.#fail(end.message === '' ? endOf('tunnel-reset', 'the gateway closed the stream during the inner handshake') : end);
     this.#tunnel?.cancel();

@@ -4,6 +4,7 @@ import { type Deadline, deadlines, type SocketEvents, type TcpSocket } from '../
 import { ALPN_H2 } from './certificate.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
 import { peerSubjectAltName } from './hbone-client.ts';
+import { revocationPolicy } from './revocation.ts';
 
 /** A peer has this long for TLS; the HTTP/2 machine has its own limit for the preface. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -48,7 +49,11 @@ export class ServerHandshake implements SocketEvents, Deadline {
     const identity = clientIdentity(identitiesFromSubjectAltName(peerSubjectAltName(socket)), trustDomain);
     if (identity === undefined) {
       this.#deny(endOf('tls-failure', `identity verification error: peer has no identity of trust domain ${trustDomain}`));
-    } else if (alpnProtocol !== ALPN_H2) {
+      return;
+    }
+    const revoked = revocationPolicy()?.problemWith(socket, 'destination');
+    if (revoked !== undefined) this.#deny(endOf('tls-failure', revoked));
+    else if (alpnProtocol !== ALPN_H2) {
       this.#deny(endOf('http2-handshake', 'the peer did not agree to ALPN h2'));
     } else {
       this.#settle();

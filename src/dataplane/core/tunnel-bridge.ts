@@ -137,7 +137,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
     if (this.#finished) return;
     this.#streamGone = true;
     if (code !== ErrorCode.NO_ERROR && code !== ErrorCode.CANCEL) {
-      this.#kill(resetEnd(code, local));
+      this.#kill(this.#tunnel.cutOff ?? resetEnd(code, local));
       return;
     }
     // The end of what the peer sends, as a real ztunnel takes it. NO_ERROR also says: do not bother to send the rest.

@@ -11,6 +11,7 @@ import {
   type Http2Settings,
 } from '../../protocol/index.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { type RevocationSide, revocationPolicy } from './revocation.ts';
 
 /** What is at this end of a stream. Chunks are only valid during the call. */
 export interface TunnelStream {
@@ -32,7 +33,10 @@ export abstract class Tunnel implements Http2Handler, Deadline {
   readonly output: GatheringOutput;
   readonly #streams = new Map<number, TunnelStream>();
   #socket: TcpSocket | undefined;
+  #release: (() => void) | undefined;
   #closed = false;
+  /** Why streams are cut off, where it is known better than by how the connection ends. */
+  cutOff: ConnectionEnd | undefined;
 
   constructor(role: Http2Role, settings: Http2Settings) {
     this.output = new GatheringOutput(() => this.fail('output limit reached'));
@@ -50,6 +54,14 @@ export abstract class Tunnel implements Http2Handler, Deadline {
     socket.data = new Transport(this);
     this.output.attach(socket);
     deadlines.add(this);
+  }
+
+  /** Ends the tunnel when the peer's certificate is revoked. */
+  protected watchPeer(socket: TcpSocket, side: RevocationSide): void {
+    this.#release = revocationPolicy()?.watch(socket, side, () => {
+      this.cutOff = endOf('cert-revoked');
+      this.fail(this.cutOff.message);
+    });
   }
 
   attach(streamId: number, stream: TunnelStream): void {
@@ -128,6 +140,7 @@ export abstract class Tunnel implements Http2Handler, Deadline {
     if (this.#closed) return;
     this.#closed = true;
     deadlines.delete(this);
+    this.#release?.();
     const left = [...this.#streams.values()];
     this.#streams.clear();
     for (const stream of left) stream.onTunnelReset(-1, true);

@@ -8,6 +8,7 @@ import {
   type WaypointTarget,
   type Workload,
 } from '../../mesh/index.ts';
+import type { TcpSocket } from '../../platform/net/index.ts';
 import {
   buildConnectResponse,
   ErrorCode,
@@ -63,6 +64,11 @@ export class DownstreamTunnel extends Tunnel {
     this.#sourceIp = sourceIp;
     this.source = formatHostPort(sourceIp, sourcePort);
     this.#destinationIp = destinationIp;
+  }
+
+  override start(socket: TcpSocket): void {
+    super.start(socket);
+    this.watchPeer(socket, 'destination');
   }
 
   protected override accept(streamId: number, headers: HeaderList, endStream: boolean): void {

@@ -7,6 +7,7 @@ import { CLIENT_SETTINGS, type Http2Settings, SERVER_SETTINGS } from '../../prot
 import { CaClient } from '../core/ca-client.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
 import { CertificateManager } from '../core/certificate-manager.ts';
+import type { CrlFile } from '../core/crl-file.ts';
 import { endOf } from '../core/end-reason.ts';
 import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
@@ -65,6 +66,9 @@ export class Waypoint {
   readonly #http: HttpServers;
   readonly #clientSettings: Http2Settings;
   readonly #exit = Promise.withResolvers<number>();
+  readonly #logging: Logging;
+  readonly #telemetry = new Registry();
+  #revocation: CrlFile | undefined;
   #drained: Promise<void> | undefined;
   #self: Workload | undefined;
   #selfVersion = -1;
@@ -74,7 +78,8 @@ export class Waypoint {
     this.#config = config;
     this.#log = logging.logger('waypoint');
     this.#access = new AccessLog(config.accessLog, accessSink);
-    const telemetry = new Registry();
+    this.#logging = logging;
+    const telemetry = this.#telemetry;
     describeBuild(telemetry, 'waypoint');
     describeProcess(telemetry);
     this.#refusals = telemetry.counter(
@@ -201,6 +206,11 @@ export class Waypoint {
       await this.#xds.ready;
       this.#readiness.done(XDS_TASK);
     }
+    const { crlPath } = this.#config;
+    if (crlPath !== undefined) {
+      const { startRevocation } = await import('../core/crl-file.ts');
+      this.#revocation = startRevocation({ path: crlPath, logger: this.#logging.logger('crl'), telemetry: this.#telemetry });
+    }
     this.#server.listen();
     const use = (certificate: WorkloadCertificate | undefined): void => {
       this.#server.use(certificate);
@@ -234,6 +244,7 @@ export class Waypoint {
     this.#tunnelPool.close(endOf('drained'));
     this.#xds?.stop();
     this.#certificates.close();
+    this.#revocation?.close();
     this.#ca?.close();
     this.#access.flush();
     await this.#spans?.close(LIMITS.SPAN_DRAIN);

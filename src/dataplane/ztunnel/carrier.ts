@@ -4,6 +4,7 @@ import type { SeqpacketConnection } from '../../platform/linux/index.ts';
 import { onConnectionFault } from '../../platform/net/index.ts';
 import type { Logging, Registry } from '../../platform/telemetry/index.ts';
 import type { CertificateSource } from '../core/certificate-source.ts';
+import type { CrlFile } from '../core/crl-file.ts';
 import { maxDescriptors } from '../core/process-metrics.ts';
 import type { Readiness } from '../core/readiness.ts';
 import { TrafficMetrics } from '../core/traffic-metrics.ts';
@@ -46,6 +47,7 @@ export class Carrier {
   #manager: PodManager<PodProxy> | undefined;
   #dedicated: PodProxy | undefined;
   #self: SelfProxy | undefined;
+  #revocation: CrlFile | undefined;
   #stopping = false;
 
   constructor(options: CarrierOptions) {
@@ -79,7 +81,11 @@ export class Carrier {
 
   /** Serves pods until `drain`. To be called when the mesh is known. */
   async start(): Promise<void> {
-    const { config, readiness, connect, podTelemetry, podLevel, fatal } = this.#options;
+    const { config, readiness, connect, telemetry, podTelemetry, podLevel, logging, fatal } = this.#options;
+    if (config.crlPath !== undefined) {
+      const { startRevocation } = await import('../core/crl-file.ts');
+      this.#revocation = startRevocation({ path: config.crlPath, logger: logging.logger('crl'), telemetry });
+    }
     if (config.dns) {
       const { DnsService } = await import('./dns/index.ts');
       this.#context.dns = new DnsService(this.#context, config.dns);
@@ -127,6 +133,7 @@ export class Carrier {
     const left = open();
     if (left > 0) log.warn('closing connections at the deadline of the drain', { connections: left });
     for (const proxy of proxies) proxy.close('drained');
+    this.#revocation?.close();
   }
 
   /** Ends everything now. */

@@ -1,5 +1,6 @@
 /** The server end of a tunnel: one connection on a pod's port 15008, its client known, its streams handed to `InboundStream`. */
 import { formatHostPort, formatIdentity, type Identity } from '../../mesh/index.ts';
+import type { TcpSocket } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2CloseReason } from '../../protocol/index.ts';
 import { Tunnel } from '../core/tunnel.ts';
 import { InboundStream } from './inbound-stream.ts';
@@ -21,6 +22,11 @@ export class InboundTunnel extends Tunnel {
     this.sourceIp = sourceIp;
     this.source = formatHostPort(sourceIp, sourcePort);
     this.destinationIp = destinationIp;
+  }
+
+  override start(socket: TcpSocket): void {
+    super.start(socket);
+    this.watchPeer(socket, 'destination');
   }
 
   protected override accept(streamId: number, headers: HeaderList, endStream: boolean): void {
