@@ -28,7 +28,10 @@ export interface State {
   readonly policies: Readonly<Record<string, JsonValue>>;
   /** Names of addresses a proxy is not told of, by its pod's name. */
   readonly hidden?: Readonly<Record<string, readonly string[]>>;
+  /** Which root signs certificates of workloads, and which are trusted; by default the first alone. */
+  readonly authority?: { readonly signer: RootName; readonly trusted: readonly RootName[] };
 }
+type RootName = 'old' | 'new';
 
 const [address = '127.0.0.1', port = '15012', directory = '.'] = process.argv.slice(2);
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -53,10 +56,10 @@ const newRoot = async (name: string) => {
   return { keys, certificate };
 };
 /** The authority outlives the process: a proxy must still trust the next one. */
-async function loadRoot() {
-  const file = `${directory}/root.json`;
+async function loadRoot(name: string) {
+  const file = `${directory}/${name}.json`;
   if (!fs.existsSync(file)) {
-    const { keys, certificate } = await newRoot('test root');
+    const { keys, certificate } = await newRoot(`test ${name}`);
     const key = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
     fs.writeFileSync(file, JSON.stringify({ certificate: certificate.toString('pem'), key }));
   }
@@ -64,19 +67,25 @@ async function loadRoot() {
   const privateKey = await crypto.subtle.importKey('pkcs8', Buffer.from(saved.key, 'base64'), algorithm, true, ['sign']);
   return { privateKey, certificate: new x509.X509Certificate(saved.certificate) };
 }
-const root = await loadRoot();
+const root = await loadRoot('root');
+const roots = { old: root, new: await loadRoot('next-root') };
 const pem = root.certificate.toString('pem');
 fs.writeFileSync(`${directory}/root.pem`, pem);
 
 let serial = 2;
-const sign = (publicKey: CryptoKey | x509.PublicKey, names: x509.JsonGeneralNames, notAfter = validity.notAfter) =>
+/** As long as was asked for, but no more than a day. */
+const lifeOf = (seconds: bigint): typeof validity => {
+  const life = Math.min(Number(seconds) * 1000 || DAY, DAY);
+  const begin = Date.now() - Math.min(60_000, life / 10);
+  return { notBefore: new Date(begin), notAfter: new Date(begin + life) };
+};
+const sign = (publicKey: CryptoKey | x509.PublicKey, names: x509.JsonGeneralNames, life = validity, issuer = root) =>
   x509.X509CertificateGenerator.create({
     serialNumber: (serial++).toString(16).padStart(2, '0'),
-    issuer: root.certificate.subject,
-    notBefore: new Date(Math.min(Date.now() - 2_000, notAfter.getTime())),
-    notAfter,
+    issuer: issuer.certificate.subject,
+    ...life,
     publicKey,
-    signingKey: root.privateKey,
+    signingKey: issuer.privateKey,
     signingAlgorithm: algorithm,
     extensions: [
       new x509.SubjectAlternativeNameExtension(names, true),
@@ -93,7 +102,7 @@ async function createCertificate(
   call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
   answer: sendUnaryData<IstioCertificateResponse>,
 ) {
-  const { csr, metadata } = call.request;
+  const { csr, metadata, validityDuration } = call.request;
   const request = new x509.Pkcs10CertificateRequest(csr);
   const ok = await request.verify();
   const extension = request.getExtension('2.5.29.17');
@@ -103,9 +112,10 @@ async function createCertificate(
     answer({ code: 3, details: `bad request: signature ${ok}, name ${asked}, identity ${String(identity)}, subject "${request.subject}"` });
     return;
   }
-  const notAfter = new Date(Math.min(Date.now() + 1_000 * (Number(call.request.validityDuration) || DAY), validity.notAfter.getTime()));
-  const leaf = await sign(request.publicKey, [{ type: 'url', value: String(identity) }], notAfter);
-  answer(null, create(IstioCertificateResponseSchema, { certChain: [leaf.toString('pem'), pem] }));
+  const { signer, trusted } = state.authority ?? { signer: 'old', trusted: ['old'] };
+  const leaf = await sign(request.publicKey, [{ type: 'url', value: String(identity) }], lifeOf(validityDuration), roots[signer]);
+  const bundle = trusted.map((name) => roots[name].certificate.toString('pem')).join('\n');
+  answer(null, create(IstioCertificateResponseSchema, { certChain: [leaf.toString('pem'), bundle] }));
 }
 
 type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;

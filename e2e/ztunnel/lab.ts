@@ -219,6 +219,8 @@ export class Lab {
   policies: Record<string, JsonValue> = {};
   /** Names of addresses a proxy is not told of, by its pod's name. */
   readonly hidden: Record<string, string[]> = {};
+  /** Which of the authority's two roots signs, and which are trusted. */
+  authority: { signer: 'old' | 'new'; trusted: ('old' | 'new')[] } = { signer: 'old', trusted: ['old'] };
   #controlPlane!: Subprocess<'pipe', 'pipe', 'inherit'>;
   #pushed = 0;
   #output = '';
@@ -268,7 +270,9 @@ export class Lab {
   /** Tells the control plane's state to the proxies. */
   async push(): Promise<void> {
     const before = this.#pushed++;
-    this.#controlPlane.stdin.write(`${JSON.stringify({ addresses: this.addresses, policies: this.policies, hidden: this.hidden })}\n`);
+    this.#controlPlane.stdin.write(
+      `${JSON.stringify({ addresses: this.addresses, policies: this.policies, hidden: this.hidden, authority: this.authority })}\n`,
+    );
     await this.#controlPlane.stdin.flush();
     await until('the push', () => this.#output.includes(`pushed ${before + 1}`));
   }

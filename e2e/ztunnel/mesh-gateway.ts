@@ -44,6 +44,7 @@ export class MeshGateway {
       stderr: 'pipe',
       cwd: os.tmpdir(),
     });
+    rememberProcess(this.process.pid);
     void this.#collect(this.process.stdout);
     void this.#collect(this.process.stderr);
     await until(`${this.pod.name} to be ready`, () => this.http(15_021, '/healthz/ready') === 'ready\n');

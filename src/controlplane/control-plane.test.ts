@@ -260,6 +260,45 @@ test('a plugged-in CA takes over at run time: new chain, new root everywhere, ne
   await eventually(() => expect(controlPlane.rootPem).not.toBe(certPem));
 });
 
+test('an operator exchanges the root in three steps, and every answer fits what peers trust by then', async () => {
+  const { Authority } = await import('./ca/authority.ts');
+  const [old, next] = [(await Authority.createRoot('old')).material, (await Authority.createRoot('next')).material];
+  const { pem } = await makeCsr('x:y');
+  const issuerOf = async (roots: string): Promise<string> => {
+    const answer = await eventually(async () => {
+      const { chain } = await requestCertificate(controlPlane, token, { csr: pem });
+      expect(chain.at(-1)).toBe(roots);
+      return chain;
+    });
+    return new X509Certificate(answer[0]!).issuer;
+  };
+  const put = (signer: typeof old, roots: string) => ({
+    'ca-cert.pem': btoa(signer.certPem),
+    'ca-key.pem': btoa(signer.keyPem),
+    'root-cert.pem': btoa(roots),
+    'cert-chain.pem': '',
+  });
+  await api.client.create(SecretKind, { metadata: { name: 'cacerts', namespace: 'istio-system' }, data: put(old, old.certPem) });
+  expect(await issuerOf(old.certPem)).toBe('O=old');
+  const both = old.certPem + next.certPem;
+  const turned = next.certPem + old.certPem;
+  for (const [signer, roots, issuer] of [
+    [old, both, 'O=old'],
+    [next, turned, 'O=next'],
+    [next, next.certPem, 'O=next'],
+  ] as const) {
+    await api.client.patch(SecretKind, 'cacerts', { data: put(signer, roots) }, { namespace: 'istio-system' });
+    expect(await issuerOf(roots)).toBe(issuer);
+    await eventually(async () =>
+      expect((await api.client.get<ConfigMap>(ConfigMapKind, 'istio-ca-root-cert', { namespace: 'shop' })).data?.['root-cert.pem']).toBe(
+        roots,
+      ),
+    );
+  }
+  await api.client.delete(SecretKind, 'cacerts', { namespace: 'istio-system' });
+  await eventually(() => expect(controlPlane.rootPem).not.toBe(next.certPem));
+});
+
 test('tells about itself over HTTP', async () => {
   const base = `http://127.0.0.1:${controlPlane.httpPort}`;
   const client = connect();
