@@ -2,6 +2,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { Subprocess } from 'bun';
+import { rememberProcess } from '../support/leftovers.ts';
 import { LATEEN, type Lab, until } from './lab.ts';
 import type { Pod } from './network.ts';
 
