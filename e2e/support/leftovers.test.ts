@@ -52,7 +52,7 @@ test('spares a process and a namespace that only have the number and the name of
   const bystander = Bun.spawn(['sleep', '1000']);
   const lines = [
     { kind: 'process', pid: bystander.pid, start: '1' },
-    { kind: 'namespace', name: namespace, inode: 1 },
+    { kind: 'namespace', name: namespace, identity: `${fs.statSync(`/run/netns/${namespace}`).ino} 1` },
   ];
   fs.writeFileSync(path.join(notes, '1-0'), lines.map((line) => JSON.stringify(line)).join('\n'));
   sweep();

@@ -1,6 +1,6 @@
 /**
  * What a run of the tests makes outside of itself, written down by identity, so that the next run can take away what one that was killed has left:
- * processes by number and start, namespaces by inode, clusters by their own folder. Never by name, which a run that is alive may be using.
+ * processes by number and start, namespaces by inode and time, clusters by their own folder. Never by name, which a run that is alive may be using.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -10,7 +10,7 @@ const ROOT = path.resolve(import.meta.dir, '../..');
 
 export type Leftover =
   | { readonly kind: 'process'; readonly pid: number; readonly start: string }
-  | { readonly kind: 'namespace'; readonly name: string; readonly inode: number }
+  | { readonly kind: 'namespace'; readonly name: string; readonly identity: string }
   | { readonly kind: 'cluster'; readonly folder: string; readonly env: Readonly<Record<string, string>> };
 
 const folder = (): string => process.env['LATEEN_E2E_LEFTOVERS'] ?? path.join(os.tmpdir(), `lateen-e2e-leftovers-${process.getuid?.()}`);
@@ -21,6 +21,16 @@ export function startOf(pid: number): string | undefined {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name in parentheses may hold anything; the start is the 22nd field.
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Which namespace a name stands for; undefined for none. Inodes are used again, so with the time it was made. */
+function identityOf(namespace: string): string | undefined {
+  try {
+    const { ino, ctimeMs } = fs.statSync(`/run/netns/${namespace}`);
+    return `${ino} ${ctimeMs}`;
   } catch {
     return undefined;
   }
@@ -44,8 +54,7 @@ export function rememberProcess(pid: number): void {
   if (start !== undefined) remember({ kind: 'process', pid, start });
 }
 
-export const rememberNamespace = (name: string): void =>
-  remember({ kind: 'namespace', name, inode: fs.statSync(`/run/netns/${name}`).ino });
+export const rememberNamespace = (name: string): void => remember({ kind: 'namespace', name, identity: identityOf(name) ?? '' });
 
 export const rememberCluster = (home: string, env: Readonly<Record<string, string>>): void =>
   remember({ kind: 'cluster', folder: home, env });
@@ -73,11 +82,9 @@ function remove(leftover: Leftover): void {
     case 'process':
       if (startOf(leftover.pid) === leftover.start) process.kill(leftover.pid, 'SIGKILL');
       return;
-    case 'namespace': {
-      const file = `/run/netns/${leftover.name}`;
-      if (fs.existsSync(file) && fs.statSync(file).ino === leftover.inode) Bun.spawnSync(['ip', 'netns', 'del', leftover.name]);
+    case 'namespace':
+      if (identityOf(leftover.name) === leftover.identity) Bun.spawnSync(['ip', 'netns', 'del', leftover.name]);
       return;
-    }
     case 'cluster':
       if (!fs.existsSync(leftover.folder)) return;
       Bun.spawnSync([path.join(ROOT, 'bin/lateen'), 'down'], { env: { ...process.env, ...leftover.env }, timeout: 60_000 });

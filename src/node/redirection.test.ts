@@ -332,3 +332,20 @@ test('gives connections that wait for a proxy that stops to its successor', asyn
   expect(accepted.length).toBe(clients.length);
   for (const fd of [...accepted, ...clients, next]) closeDescriptor(fd);
 });
+
+test('captures what comes in from a virtual interface, and refuses to forward what met a connection from before', async () => {
+  serveAll();
+  const vm = net.addVirtualMachine('br0', '10.202.0');
+  const connect = () => net.connect(vm, NODE_IP, 9000, { fromPort: 41_000 });
+  const options = { ...DEFAULT_POD_RULES, virtualInterfaces: ['br0'] };
+  const before = await connect();
+  expect(before.greeting).toStartWith('remote 10.202.0.2 ');
+  await applyRedirection(net.pod, options);
+  expect(await before.echo('seen by the rules')).toBe('seen by the rules');
+  expect((await net.connect(vm, NODE_IP, 9000)).greeting).toBe(`outbound 10.202.0.2 ${NODE_IP}:9000`);
+  net.vanish(before);
+  await expect(connect()).rejects.toThrow('ECONNREFUSED');
+  await applyRedirection(net.pod, DRAINING);
+  await applyRedirection(net.pod, options);
+  expect((await connect()).greeting).toStartWith('outbound ');
+});

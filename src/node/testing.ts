@@ -30,7 +30,8 @@ export class TestNetwork {
   readonly node: number;
   readonly pod: number;
   readonly podPath: string;
-  readonly #names: readonly [string, string];
+  readonly #names: string[];
+  readonly #opened: number[] = [];
   readonly #closables: { stop: (force?: boolean) => void }[] = [];
   readonly #sockets: { end: () => void }[] = [];
   #accepted: Raw[] = [];
@@ -64,7 +65,7 @@ export class TestNetwork {
       'ip',
       'netns',
       'exec',
-      this.#names[1],
+      this.#names[1]!,
       'sh',
       '-c',
       'nft list ruleset; ip rule; ip -6 rule; ip route show table all type local default; ip -6 route show table 100 2>/dev/null || true',
@@ -72,7 +73,26 @@ export class TestNetwork {
   }
 
   inPod(...argv: string[]): string {
-    return run('ip', 'netns', 'exec', this.#names[1], ...argv);
+    return run('ip', 'netns', 'exec', this.#names[1]!, ...argv);
+  }
+
+  /** A namespace behind an interface of the pod, which forwards for it, as for a virtual machine. Gives its descriptor; its address ends in 2. */
+  addVirtualMachine(link: string, subnet: string): number {
+    const [node, pod] = this.#names as [string, string];
+    const vm = `${pod}v`;
+    run('ip', 'netns', 'add', vm);
+    this.#names.push(vm);
+    run('ip', '-n', pod, 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', vm);
+    run('ip', '-n', pod, 'addr', 'add', `${subnet}.1/24`, 'dev', link);
+    run('ip', '-n', pod, 'link', 'set', link, 'up');
+    run('ip', '-n', vm, 'addr', 'add', `${subnet}.2/24`, 'dev', 'eth0');
+    run('ip', '-n', vm, 'link', 'set', 'eth0', 'up');
+    run('ip', '-n', vm, 'route', 'add', 'default', 'via', `${subnet}.1`);
+    run('ip', '-n', node, 'route', 'add', `${subnet}.0/24`, 'via', POD_IP);
+    this.inPod('sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    const fd = fs.openSync(`/run/netns/${vm}`, 'r');
+    this.#opened.push(fd);
+    return fd;
   }
 
   /** A server that greets each connection with `NAME REMOTE-ADDRESS ORIGINAL-DESTINATION` and then echoes. */
@@ -166,7 +186,7 @@ export class TestNetwork {
   close(): void {
     for (const socket of this.#sockets) socket.end();
     for (const closable of this.#closables) closable.stop(true);
-    for (const fd of [this.node, this.pod]) fs.closeSync(fd);
+    for (const fd of [this.node, this.pod, ...this.#opened]) fs.closeSync(fd);
     for (const name of this.#names) run('ip', 'netns', 'del', name);
   }
 }
