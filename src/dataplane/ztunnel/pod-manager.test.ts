@@ -282,6 +282,37 @@ test('finds the agent again when its socket was away for a while', async () => {
   expect(b.isReady).toBe(true);
 });
 
+test('asks less and less often when its hello cannot be sent, and is not ready', async () => {
+  let tries = 0;
+  const readiness = new Readiness();
+  const manager = new PodManager({
+    connect: () => {
+      tries++;
+      const file = path.join(folder, 'deaf.sock');
+      const listener = listenSeqpacket(file);
+      const connection = connectSeqpacket(file);
+      listener.close(); // nobody will ever accept it
+      return connection;
+    },
+    open: (pod) => new Listeners(pod),
+    readiness,
+    telemetry: new Registry(),
+    level: 'info',
+    log: new Logging({ filter: 'off' }).logger('test'),
+    fatal: (error) => {
+      throw error;
+    },
+  });
+  const running = manager.run();
+  await until('several tries', () => tries >= 5);
+  const before = tries;
+  await Bun.sleep(150); // the next delays are 160 ms and more
+  expect(tries - before).toBeLessThanOrEqual(2);
+  expect(readiness.pending).toEqual([READY_TASK]);
+  manager.stop();
+  await running;
+});
+
 describe('what means nothing is refused, and a new connection starts over while the pods are served', () => {
   const MESSAGES: readonly (readonly [string, () => readonly [Uint8Array, number?], string])[] = [
     ['undecodable octets', () => [new Uint8Array([0x0a, 0x7f])], 'undecodable'],
