@@ -8,7 +8,7 @@ import { create, fromBinary, fromJson, type JsonValue, toBinary } from '@bufbuil
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import * as x509 from '@peculiar/x509';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../../src/protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE } from '../../src/protocol/index.ts';
 import {
   AddressSchema,
   AuthorizationSchema,
@@ -123,7 +123,8 @@ let state: State = { addresses: {}, policies: {} };
 let version = 0;
 const streams = new Map<Stream, Map<string, Set<string>>>();
 const nodes = new WeakMap<Stream, string>();
-/** By type; of other types there is nothing. */
+const SERVED: ReadonlySet<string> = new Set([ADDRESS_TYPE, AUTHORIZATION_TYPE, SERVICE_PLAN_TYPE]);
+/** There are no routes. */
 const NOTHING: Readonly<Record<string, JsonValue>> = {};
 
 function push(stream: Stream, typeUrl: string, known: Set<string>): void {
@@ -153,9 +154,10 @@ function deltaResources(stream: Stream): void {
     if (request.node?.id) nodes.set(stream, request.node.id);
     if (types.has(request.typeUrl)) return;
     const known = new Set(Object.keys(request.initialResourceVersions));
-    // As a control plane that knows only the types of Istio and leaves others unanswered.
-    if (request.typeUrl === ADDRESS_TYPE || request.typeUrl === AUTHORIZATION_TYPE) types.set(request.typeUrl, known);
-    if (request.typeUrl === ADDRESS_TYPE || request.typeUrl === AUTHORIZATION_TYPE) push(stream, request.typeUrl, known);
+    // As a control plane that knows the types of Istio, and routes for waypoints, and leaves others unanswered.
+    if (!SERVED.has(request.typeUrl)) return;
+    types.set(request.typeUrl, known);
+    push(stream, request.typeUrl, known);
   });
   const gone = () => void streams.delete(stream);
   stream.on('end', () => {
