@@ -6,7 +6,11 @@ import {
   AuthorizationPolicyKind,
   type ConfigMap,
   ConfigMapKind,
+  type Event,
+  EventKind,
   NamespaceKind,
+  type NetworkPolicy,
+  NetworkPolicyKind,
   type PeerAuthentication,
   PeerAuthenticationKind,
   PodKind,
@@ -14,7 +18,7 @@ import {
   type Service,
   ServiceKind,
 } from '../platform/kubernetes/index.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../protocol/index.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE } from '../protocol/index.ts';
 import * as wire from '../protocol/messages/index.ts';
 import type { ControlPlane } from './control-plane.ts';
 import {
@@ -327,4 +331,61 @@ test('tells about itself over HTTP', async () => {
   expect(configz).toContain('shop/web.shop.svc.cluster.local');
   expect(configz).not.toContain('PRIVATE KEY');
   client.close();
+});
+
+test('a NetworkPolicy reaches pods before proxies and leaves them after; a label is the change of one workload', async () => {
+  await createPod(api, 'other', 'caller', { ip: '10.244.1.40', labels: { app: 'caller' } });
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  client.begin(NETWORK_POLICY_TYPE);
+  await client.nextAcked();
+  await client.nextAcked();
+  await api.client.create<NetworkPolicy>(NetworkPolicyKind, {
+    metadata: { name: 'callers', namespace: 'shop' },
+    spec: {
+      podSelector: { matchLabels: { app: 'web' } },
+      ingress: [{ from: [{ namespaceSelector: {}, podSelector: { matchLabels: { role: 'buyer' } } }], ports: [{ port: 8080 }] }],
+    },
+  });
+  const named = async () => {
+    const { typeUrl, resources, removed } = await client.nextAcked();
+    return { typeUrl, names: resources.map(({ name }) => name), removed };
+  };
+  expect(await named()).toEqual({ typeUrl: ADDRESS_TYPE, names: [WEB_1], removed: [] });
+  expect(await named()).toEqual({ typeUrl: NETWORK_POLICY_TYPE, names: ['shop/callers'], removed: [] });
+  await api.client.patch(PodKind, 'caller', { metadata: { labels: { role: 'buyer' } } }, { namespace: 'other' });
+  expect(await named()).toEqual({ typeUrl: ADDRESS_TYPE, names: ['Kubernetes//Pod/other/caller'], removed: [] });
+  await api.client.delete(NetworkPolicyKind, 'callers', { namespace: 'shop' });
+  expect(await named()).toEqual({ typeUrl: NETWORK_POLICY_TYPE, names: [], removed: ['shop/callers'] });
+  const last = await named();
+  expect({ ...last, names: last.names.sort() }).toEqual({
+    typeUrl: ADDRESS_TYPE,
+    names: ['Kubernetes//Pod/other/caller', WEB_1].sort(),
+    removed: [],
+  });
+  client.close();
+});
+
+test('what is not understood of a NetworkPolicy is an event on it, once', async () => {
+  await api.client.create<NetworkPolicy>(NetworkPolicyKind, {
+    metadata: { name: 'typo', namespace: 'shop' },
+    spec: { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0' } }] }] },
+  });
+  const eventsOf = async (): Promise<Event[]> =>
+    (await api.client.listAll<Event>(EventKind, { namespace: 'shop' })).items.filter(
+      ({ involvedObject }) => involvedObject.name === 'typo',
+    );
+  await eventually(async () => expect((await eventsOf()).length).toBeGreaterThan(0));
+  // Tests before this one have left more than one control plane, each of which says it.
+  await Bun.sleep(200);
+  const events = await eventsOf();
+  expect(events[0]).toMatchObject({
+    type: 'Warning',
+    reason: 'NotUnderstood',
+    message: expect.stringContaining('spec.ingress[0].from[0].ipBlock.cidr: "10.0.0.0" is not a CIDR'),
+  });
+  await api.client.patch(NetworkPolicyKind, 'typo', { metadata: { labels: { a: 'b' } } }, { namespace: 'shop' });
+  await Bun.sleep(200);
+  expect(await eventsOf()).toHaveLength(events.length);
+  await api.client.delete(NetworkPolicyKind, 'typo', { namespace: 'shop' });
 });

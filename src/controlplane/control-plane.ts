@@ -43,6 +43,7 @@ import { ControlPlaneMetrics, shortType } from './metrics.ts';
 import { Routing } from './plan/routing.ts';
 import { Batch } from './scheduler.ts';
 import { ExtensionStatus } from './status/extensions.ts';
+import { NetworkPolicyProblems } from './status/network-policies.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
 import { watchWaypoints } from './waypoint/watch.ts';
@@ -80,6 +81,8 @@ export class ControlPlane {
   readonly #configMaps: Informer<ConfigMap>;
   readonly #policies: Informer<AuthorizationPolicy>;
   readonly #peers: Informer<PeerAuthentication>;
+  /** Undefined where NetworkPolicies are not looked at. */
+  readonly #networkPolicyProblems: NetworkPolicyProblems | undefined;
   readonly #services: Informer<Service>;
   readonly #waypoints: WaypointDeployer;
   readonly #routing: Routing;
@@ -138,7 +141,14 @@ export class ControlPlane {
     this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
     this.#policies = this.#watch('AuthorizationPolicy', AuthorizationPolicyKind, withoutManagedFields, true);
     this.#peers = this.#watch('PeerAuthentication', PeerAuthenticationKind, withoutManagedFields, true);
-    if (config.networkPolicies) this.#watch('NetworkPolicy', NetworkPolicyKind, withoutManagedFields);
+    if (config.networkPolicies)
+      this.#networkPolicyProblems = new NetworkPolicyProblems({
+        client,
+        policies: this.#watch('NetworkPolicy', NetworkPolicyKind, withoutManagedFields),
+        problemsOf: (key) => this.#compiler.networkPolicy(key)?.problems,
+        count: this.metrics.networkPolicyProblems,
+        log: logging.logger('controlplane::networkpolicy'),
+      });
     this.#routing = new Routing({
       client,
       view: this.#compiler.view,
@@ -297,6 +307,7 @@ export class ControlPlane {
     if (changes > 0) this.discovery.pushAll();
     const moved = this.addresses.apply(addresses).length;
     if (moved > 0) this.discovery.pushAll();
+    this.#networkPolicyProblems?.update(networkPolicies.keys());
     // NetworkPolicies are the other way round: their peers are in the groups they speak of before they do.
     changes += this.networkPolicies.apply(networkPolicies).length;
     changes += moved + this.authorizations.apply(removed).length + this.plans.apply(removedPlans);

@@ -28,6 +28,9 @@ export class ControlPlaneMetrics {
   );
   readonly events = this.registry.counter('pilot_k8s_reg_events', 'Events from Kubernetes.', ['type', 'event']);
   readonly resources = this.registry.gauge('lateen_xds_resources', 'Resources offered, by type.', ['type']);
+  readonly networkPolicyProblems = this.registry
+    .gauge('lateen_networkpolicies_not_understood', 'NetworkPolicies of which some is not understood.')
+    .labels();
   readonly csrs = this.registry.counter('citadel_server_csr_count', 'The number of CSRs received by Citadel server.');
   readonly certificates = this.registry.counter(
     'citadel_server_success_cert_issuance_count',
