@@ -40,7 +40,14 @@ export interface CertificateManagerOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
   readonly random?: () => number;
+  /** Calls back after so many milliseconds of that clock; returns the way to stop. */
+  readonly after?: (delay: number, run: () => void) => () => void;
 }
+
+const afterReal = (delay: number, run: () => void): (() => void) => {
+  const timer = setTimeout(run, delay);
+  return () => clearTimeout(timer);
+};
 
 export class CertificateManager implements CertificateSource {
   readonly #fetch: (identity: string) => Promise<WorkloadCertificate>;
@@ -49,7 +56,8 @@ export class CertificateManager implements CertificateSource {
   readonly #random: () => number;
   readonly #entries = new Map<string, Entry>();
   #active = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #after: (delay: number, run: () => void) => () => void;
+  #stopTimer: (() => void) | undefined;
   #closed = false;
 
   constructor(options: CertificateManagerOptions) {
@@ -57,6 +65,7 @@ export class CertificateManager implements CertificateSource {
     this.#logger = options.logger;
     this.#now = options.now ?? Date.now;
     this.#random = options.random ?? Math.random;
+    this.#after = options.after ?? afterReal;
   }
 
   /** The certificate to use now, if there is a valid one. */
@@ -100,7 +109,7 @@ export class CertificateManager implements CertificateSource {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
   }
 
   /** Why there is no certificate, as far as known. */
@@ -202,12 +211,13 @@ export class CertificateManager implements CertificateSource {
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
     if (this.#closed) return;
     let next = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries.values()) if (entry.nextFetch > 0 && !entry.fetching) next = Math.min(next, entry.nextFetch);
     if (next === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#due(), Math.min(Math.max(next - this.#now(), 0), MAX_SLEEP_MS));
+    this.#stopTimer = this.#after(Math.min(Math.max(next - this.#now(), 0), MAX_SLEEP_MS), () => this.#due());
   }
 
   #due(): void {

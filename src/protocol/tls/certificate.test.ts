@@ -72,6 +72,38 @@ test('serial number, times and names are read as the library wrote them', async 
   );
 });
 
+test('names of every kind, in any order and number, are those that Node reads', async () => {
+  const label = fc.stringMatching(/^[a-z0-9]{1,8}$/);
+  const octet = fc.nat(255);
+  const kinds = fc.oneof(
+    label.map((value) => ({ type: 'dns' as const, value: `*.${value}.example` })),
+    label.map((value) => ({ type: 'url' as const, value: `spiffe://${value}/ns/a/sa/b` })),
+    label.map((value) => ({ type: 'email' as const, value: `${value}@example.org` })),
+    fc.tuple(octet, octet, octet, octet).map((octets) => ({ type: 'ip' as const, value: octets.join('.') })),
+    label.map((value) => ({ type: 'ip' as const, value: `fd00::${(value.length * 4099).toString(16)}` })),
+    fc.constant({ type: 'id' as const, value: '1.2.3.4' }),
+  );
+  // From both encodings of a time, and across the year at which they change over.
+  const year = fc.constantFrom(1950, 1999, 2000, 2049, 2050, 2120, 9999);
+  await fc.assert(
+    fc.asyncProperty(fc.array(kinds, { minLength: 1, maxLength: 8 }), year, async (names, at) => {
+      const notAfter = new Date(Date.UTC(at, 11, 31, 23, 59, 59));
+      const der = await make({ names, notAfter });
+      const certificate = read(der);
+      const reference = new X509Certificate(der);
+      expect(certificate.notAfter).toBe(Date.parse(reference.validTo));
+      const listed = (reference.subjectAltName ?? '').split(', ');
+      const of = (kind: string): string[] =>
+        listed.filter((name) => name.startsWith(`${kind}:`)).map((name) => name.slice(kind.length + 1));
+      expect(certificate.dnsNames).toEqual(of('DNS'));
+      expect(certificate.uris).toEqual(of('URI'));
+      expect(certificate.addresses).toHaveLength(of('IP Address').length);
+      for (const [i, text] of of('IP Address').entries()) if (!text.includes(':')) expect(certificate.addresses[i]!.join('.')).toBe(text);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 test('a certificate without names has none, whatever its subject says', async () => {
   const certificate = read(await make({}));
   expect(certificate).toMatchObject({ dnsNames: [], uris: [], addresses: [] });
