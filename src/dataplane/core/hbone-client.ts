@@ -10,8 +10,8 @@ import { Tunnel } from './tunnel.ts';
 export interface ClientTunnelEvents {
   onTunnelReady(tunnel: ClientTunnel): void;
   onTunnelFailed(tunnel: ClientTunnel, end: ConnectionEnd): void;
-  /** A tunnel that was ready is over. */
-  onTunnelClosed(tunnel: ClientTunnel): void;
+  /** A tunnel that was ready is over, and why. */
+  onTunnelClosed(tunnel: ClientTunnel, reason: Http2CloseReason, detail: string): void;
 }
 
 export class ClientTunnel extends Tunnel {
@@ -84,8 +84,8 @@ export class ClientTunnel extends Tunnel {
     this.http2.consumed(streamId, 0);
   }
 
-  protected override closed(_reason: Http2CloseReason, _detail: string): void {
-    if (this.#isReady) this.#events.onTunnelClosed(this);
+  protected override closed(reason: Http2CloseReason, detail: string): void {
+    if (this.#isReady) this.#events.onTunnelClosed(this, reason, detail);
   }
 
   override detach(streamId: number): void {

@@ -3,6 +3,7 @@
  * kept for a while, unless its destination has left the mesh.
  */
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
+import type { Http2CloseReason } from '../../protocol/index.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
 import type { ClientTunnel } from './hbone-client.ts';
 
@@ -22,6 +23,8 @@ export interface PoolOptions {
   readonly releaseAfter: number;
   /** Starts a tunnel; its events go to the pool. */
   readonly dial: (destination: PoolDestination, pool: HbonePool) => ClientTunnel;
+  /** A tunnel that was ready is over. */
+  readonly closed?: (destination: PoolDestination, reason: Http2CloseReason, detail: string) => void;
 }
 
 /** What tunnels are shared by: same server address, same expected identities (in order), same client address and identity. */
@@ -109,9 +112,11 @@ export class HbonePool implements Deadline {
     for (const waiter of waiters) waiter.onNoTunnel(end);
   }
 
-  onTunnelClosed(tunnel: ClientTunnel): void {
+  onTunnelClosed(tunnel: ClientTunnel, reason: Http2CloseReason, detail: string): void {
     const group = this.#forget(tunnel);
-    if (group !== undefined) this.#serve(group);
+    if (group === undefined) return;
+    this.#options.closed?.(group.destination, reason, detail);
+    this.#serve(group);
   }
 
   /** Closes tunnels without streams whose destination no longer takes tunnels. */

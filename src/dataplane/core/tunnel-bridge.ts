@@ -136,6 +136,11 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
   onTunnelReset(code: number, local: boolean): void {
     if (this.#finished) return;
     this.#streamGone = true;
+    // Nobody waits for an application that is not even connected: left alone, streams opened and reset would each hold a connection attempt.
+    if (this.#socket === undefined && code === ErrorCode.CANCEL) {
+      this.#kill(endOf('tunnel-reset', 'stream reset by the peer before it was answered'));
+      return;
+    }
     if (code !== ErrorCode.NO_ERROR && code !== ErrorCode.CANCEL) {
       this.#kill(this.#tunnel.cutOff ?? resetEnd(code, local));
       return;

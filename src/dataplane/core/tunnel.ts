@@ -11,6 +11,7 @@ import {
   type Http2Settings,
 } from '../../protocol/index.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
+import { Farewell } from './farewell.ts';
 import { type RevocationSide, revocationPolicy } from './revocation.ts';
 
 /** What is at this end of a stream. Chunks are only valid during the call. */
@@ -39,7 +40,7 @@ export abstract class Tunnel implements Http2Handler, Deadline {
   cutOff: ConnectionEnd | undefined;
 
   constructor(role: Http2Role, settings: Http2Settings) {
-    this.output = new GatheringOutput(() => this.fail('output limit reached'));
+    this.output = new GatheringOutput(() => this.#outputFull());
     this.http2 = createHttp2Connection(role, settings, this, this.output);
   }
 
@@ -88,6 +89,12 @@ export abstract class Tunnel implements Http2Handler, Deadline {
     this.close('transport-closed', detail);
   }
 
+  /** No word of farewell: the peer reads nothing. */
+  #outputFull(): void {
+    this.close('output-limit', `the peer takes nothing while ${this.output.queued} bytes wait for it`);
+    this.http2.transportClosed();
+  }
+
   get dueAt(): number {
     return this.http2.nextDeadline();
   }
@@ -127,6 +134,13 @@ export abstract class Tunnel implements Http2Handler, Deadline {
     this.close(reason, detail);
   }
 
+  /** The peer has closed its side: nothing can be answered any more, and it need not close the rest. */
+  peerEnded(): void {
+    const socket = this.#socket;
+    this.transportClosed(undefined);
+    if (socket !== undefined) new Farewell(socket);
+  }
+
   /** The socket's part of the end. */
   transportClosed(error: Error | undefined): void {
     if (this.#closed) return;
@@ -150,7 +164,7 @@ export abstract class Tunnel implements Http2Handler, Deadline {
       // What the machine wrote last (GOAWAY) still goes out; a peer that does not read must not hold the socket.
       this.output.flush();
       if (this.output.queued > 0) socket.terminate();
-      else socket.end();
+      else new Farewell(socket);
     }
     this.output.discard();
     this.closed(reason, detail);
@@ -167,7 +181,7 @@ class Transport implements SocketEvents {
     this.#tunnel.http2.receive(chunk, performance.now());
   }
   onEnd(): void {
-    this.#tunnel.transportClosed(undefined);
+    this.#tunnel.peerEnded();
   }
   onDrain(): void {
     this.#tunnel.output.drain();

@@ -90,7 +90,12 @@ export class PodProxy implements HandshakeHost {
     this.#dialOptions = { ...this.#socketOptions(), networkNamespace, timeout: CONNECT_TIMEOUT_MS };
     this.network = new NetworkGuard(context.registry, context.config.network);
     this.localDialOptions = { ...this.#dialOptions, keepalive: undefined };
-    this.pool = new HbonePool({ maxStreams: poolMaxStreams, releaseAfter: poolRelease, dial: (to, pool) => this.#dialTunnel(to, pool) });
+    this.pool = new HbonePool({
+      maxStreams: poolMaxStreams,
+      releaseAfter: poolRelease,
+      dial: (to, pool) => this.#dialTunnel(to, pool),
+      closed: (to, reason, detail) => this.#outboundTunnelClosed(to, reason, detail),
+    });
   }
 
   /** Opens the listeners. Throws a `SystemError` when the namespace is gone or a port is taken, and then holds nothing. */
@@ -248,12 +253,21 @@ export class PodProxy implements HandshakeHost {
   inboundTunnelClosed(tunnel: InboundTunnel, reason: Http2CloseReason, detail: string): void {
     this.#tunnels.delete(tunnel);
     this.socketClosed('destination');
+    this.#tunnelClosed('inbound', { source: tunnel.source, identity: tunnel.identityUri }, reason, detail);
+  }
+
+  #outboundTunnelClosed(to: PoolDestination, reason: Http2CloseReason, detail: string): void {
+    const ends = { source: to.sourceIp, destination: formatHostPort(to.ip, to.port), workload: to.workload };
+    this.#tunnelClosed('outbound', ends, reason, detail);
+  }
+
+  #tunnelClosed(direction: 'inbound' | 'outbound', ends: Record<string, string>, reason: Http2CloseReason, detail: string): void {
     const { log } = this.context;
     const isOrderly = reason === 'graceful' || reason === 'peer-goaway' || reason === 'transport-closed';
     if (!isOrderly) {
-      this.refused('inbound', reason);
-      log.warn('tunnel closed for a fault of the peer', { source: tunnel.source, identity: tunnel.identityUri, reason, detail });
-    } else if (log.enabled('debug')) log.debug('tunnel closed', { source: tunnel.source, reason, detail });
+      this.refused(direction, reason);
+      log.warn('tunnel closed for a fault of the peer', { direction, ...ends, reason, detail });
+    } else if (log.enabled('debug')) log.debug('tunnel closed', { direction, ...ends, reason, detail });
   }
 
   socketClosed(reporter: SocketSide): void {

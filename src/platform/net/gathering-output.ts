@@ -15,6 +15,11 @@ const SMALL_FRAME = 8192;
 const FIRST_PART = 16_384 - 64 - 9;
 /** Producers pause while more than this waits for the kernel, so a slow link holds its applications instead of filling memory. */
 export const OUTPUT_HIGH_WATER = 262_144;
+/**
+ * Small frames (answers, acknowledgements, window updates) that may wait while the peer takes nothing. Payload is held back at its source; these are the
+ * answers to what the peer itself sends, so a peer that asks and never reads could make them grow to {@link MAX_QUEUED_BYTES} on each of its connections.
+ */
+export const MAX_CONTROL_BYTES = 1024 * 1024;
 /** Gather buffers kept for reuse. */
 const MAX_SPARE_BUFFERS = 16;
 
@@ -50,10 +55,12 @@ export class GatheringOutput {
   /** Bytes the kernel did not take, in order, before what is in the gather buffer. */
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
+  /** Bytes of small frames since the peer last took everything. */
+  #controlBytes = 0;
   readonly #waiting = new Set<Source>();
   #overflow: (() => void) | undefined;
 
-  /** `onOverflow` is called when the peer takes nothing although {@link MAX_QUEUED_BYTES} wait. */
+  /** `onOverflow` is called when the peer takes nothing although {@link MAX_QUEUED_BYTES}, or {@link MAX_CONTROL_BYTES} of small frames, wait. */
   constructor(onOverflow?: () => void) {
     this.#overflow = onOverflow;
   }
@@ -89,7 +96,12 @@ export class GatheringOutput {
     return this.#waiting.has(source);
   }
 
+  /** Frames that are no payload. */
   write(bytes: Uint8Array): void {
+    if (this.#queuedBytes > 0) {
+      this.#controlBytes += bytes.length;
+      if (this.#controlBytes > MAX_CONTROL_BYTES) this.#overflowed();
+    }
     if (bytes.length >= SMALL_FRAME) {
       this.#flushGathered();
       this.#writeNow(bytes, 0);
@@ -146,6 +158,7 @@ export class GatheringOutput {
       }
       this.#queue.shift();
     }
+    this.#controlBytes = 0;
     this.#flushGathered();
     this.#release();
   }
@@ -216,11 +229,14 @@ export class GatheringOutput {
     copy.set(part);
     this.#queue.push(copy);
     this.#queuedBytes += copy.length;
-    if (this.#queuedBytes > MAX_QUEUED_BYTES && this.#overflow) {
-      const overflow = this.#overflow;
-      this.#overflow = undefined;
-      // Later: the caller is in the middle of using the connection.
-      queueMicrotask(overflow);
-    }
+    if (this.#queuedBytes > MAX_QUEUED_BYTES) this.#overflowed();
+  }
+
+  #overflowed(): void {
+    const overflow = this.#overflow;
+    if (overflow === undefined) return;
+    this.#overflow = undefined;
+    // Later: the caller is in the middle of using the connection.
+    queueMicrotask(overflow);
   }
 }

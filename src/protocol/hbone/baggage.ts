@@ -27,6 +27,9 @@ const KEYS: ReadonlyMap<string, readonly [field: Field, workloadType?: BaggageWo
   ['cloud.availability_zone', ['zone']],
 ] as [string, [Field, BaggageWorkloadType?]][]);
 
+/** Longest name or label value of Kubernetes (a DNS subdomain). Values become labels of metrics, which are kept: longer ones are no such names. */
+export const MAX_BAGGAGE_VALUE = 253;
+
 /** Visible ASCII without the two separators: there is no escaping, so anything else is left out rather than sent broken. */
 const SENDABLE = /^[!-+\--<>-~]+$/;
 
@@ -41,7 +44,7 @@ export function encodeBaggage(baggage: Baggage): string {
   return parts.join(',');
 }
 
-/** Unknown keys are ignored, an empty value means absent, a repeated key takes the last value. No percent-encoding. */
+/** Unknown keys and values over {@link MAX_BAGGAGE_VALUE} are ignored, an empty value means absent, a repeated key takes the last value. No percent-encoding. */
 export function parseBaggage(text: string): Baggage {
   const found: { -readonly [K in keyof Baggage]: Baggage[K] } = {};
   for (const part of text.split(',')) {
@@ -49,7 +52,7 @@ export function parseBaggage(text: string): Baggage {
     if (equals < 0) continue;
     const known = KEYS.get(part.slice(0, equals).trim());
     const value = part.slice(equals + 1).trim();
-    if (known === undefined || value === '') continue;
+    if (known === undefined || value === '' || value.length > MAX_BAGGAGE_VALUE) continue;
     found[known[0]] = value;
     if (known[1] !== undefined) found.workloadType = known[1];
   }

@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import type { HeaderList } from '../http2/types.ts';
 import { type Authority, formatAuthority, parseAuthority } from './authority.ts';
-import { type Baggage, encodeBaggage, parseBaggage } from './baggage.ts';
+import { type Baggage, encodeBaggage, MAX_BAGGAGE_VALUE, parseBaggage } from './baggage.ts';
 import { buildConnectRequest, buildConnectResponse, parseConnectRequest, responseBaggage, responseStatus } from './connect.ts';
 import { encodeForwarded, parseForwardedHost } from './forwarded.ts';
 import { formatIp, parseIp } from './ip.ts';
@@ -282,4 +282,9 @@ test('no parser throws on garbage', () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test('a value of baggage longer than any name is as if it were not there', () => {
+  const longest = 'x'.repeat(MAX_BAGGAGE_VALUE);
+  expect(parseBaggage(`k8s.pod.name=${longest},service.name=${longest}y`)).toEqual({ workloadName: longest, workloadType: 'pod' });
 });

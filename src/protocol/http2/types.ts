@@ -66,6 +66,8 @@ export type Http2CloseReason =
   | 'empty-frames-flood'
   | 'window-update-flood'
   | 'keepalive-timeout'
+  /** The peer took nothing although the limit of waiting output was reached; said by whoever owns the transport. */
+  | 'output-limit'
   | 'transport-closed';
 
 /**
