@@ -11,7 +11,7 @@ const steps: readonly Step[] = [
   { name: 'types', command: [bin('tsc'), '--noEmit', '-p', '.'] },
   { name: 'import direction', command: [bin('depcruise'), 'src', '--output-type', 'err'] },
   { name: 'dead exports', command: [bin('knip'), '--no-progress', '--no-config-hints'] },
-  { name: 'unit tests', command: [bin('bun'), 'test', './src', './examples', './bench'] },
+  { name: 'unit tests', command: [bin('bun'), 'test', './src', './examples', './bench', './fuzz'] },
 ];
 
 async function run(step: Step): Promise<boolean> {

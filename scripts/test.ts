@@ -53,6 +53,7 @@ for (const step of ['format and lint', 'types', 'import direction', 'dead export
 await suite('./src', 30_000);
 await suite('./examples', 30_000);
 await suite('./bench', 30_000);
+await suite('./fuzz', 30_000);
 await suite('./e2e', 180_000);
 
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

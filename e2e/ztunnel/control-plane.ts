@@ -30,6 +30,8 @@ export interface State {
   readonly hidden?: Readonly<Record<string, readonly string[]>>;
   /** Which root signs certificates of workloads, and which are trusted; by default the first alone. */
   readonly authority?: { readonly signer: RootName; readonly trusted: readonly RootName[] };
+  /** gRPC messages as they are (base64), sent on every stream after the state: nothing a control plane should say. */
+  readonly garbage?: readonly string[];
 }
 type RootName = 'old' | 'new';
 
@@ -190,7 +192,8 @@ server.addService(
       path: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
       requestSerialize: (value: DeltaDiscoveryRequest) => Buffer.from(toBinary(DeltaDiscoveryRequestSchema, value)),
       requestDeserialize: (bytes: Buffer) => fromBinary(DeltaDiscoveryRequestSchema, bytes),
-      responseSerialize: (value: DeltaDiscoveryResponse) => Buffer.from(toBinary(DeltaDiscoveryResponseSchema, value)),
+      responseSerialize: (value: DeltaDiscoveryResponse | Uint8Array) =>
+        Buffer.from(value instanceof Uint8Array ? value : toBinary(DeltaDiscoveryResponseSchema, value)),
       responseDeserialize: (bytes: Buffer) => fromBinary(DeltaDiscoveryResponseSchema, bytes),
     },
   },
@@ -209,6 +212,8 @@ for await (const line of console) {
   state = JSON.parse(line) as State;
   version++;
   for (const [stream, types] of streams) for (const [typeUrl, known] of types) push(stream, typeUrl, known);
+  // The stream takes messages; these are handed through by its serializer.
+  for (const message of state.garbage ?? []) for (const stream of streams.keys()) stream.write(Buffer.from(message, 'base64') as never);
   process.stdout.write(`pushed ${version}\n`);
 }
 process.exit(0);

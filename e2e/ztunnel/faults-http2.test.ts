@@ -8,7 +8,7 @@ import { Lab, type TestProxy, until } from './lab.ts';
 import { type Pod, run } from './network.ts';
 import { Flag, FrameType, frame, PREFACE, RawTunnel, reset, uint32 } from './raw-tunnel.ts';
 
-const lab = new Lab('zt-f', '10.80');
+const lab = new Lab('zt-fh', '10.91');
 const SERVER = 'spiffe://cluster.local/ns/default/sa/server';
 let proxy: TestProxy;
 let server: Pod;

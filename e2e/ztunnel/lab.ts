@@ -217,6 +217,8 @@ export class Lab {
   readonly proxies: TestProxy[] = [];
   readonly addresses: Record<string, JsonValue> = {};
   policies: Record<string, JsonValue> = {};
+  /** Sent once after the next push: messages no control plane should send. */
+  garbage: Uint8Array[] = [];
   /** Names of addresses a proxy is not told of, by its pod's name. */
   readonly hidden: Record<string, string[]> = {};
   /** Which of the authority's two roots signs, and which are trusted. */
@@ -270,9 +272,9 @@ export class Lab {
   /** Tells the control plane's state to the proxies. */
   async push(): Promise<void> {
     const before = this.#pushed++;
-    this.#controlPlane.stdin.write(
-      `${JSON.stringify({ addresses: this.addresses, policies: this.policies, hidden: this.hidden, authority: this.authority })}\n`,
-    );
+    const { addresses, policies, hidden, authority } = this;
+    const garbage = this.garbage.splice(0).map((message) => Buffer.from(message).toString('base64'));
+    this.#controlPlane.stdin.write(`${JSON.stringify({ addresses, policies, hidden, authority, garbage })}\n`);
     await this.#controlPlane.stdin.flush();
     await until('the push', () => this.#output.includes(`pushed ${before + 1}`));
   }
