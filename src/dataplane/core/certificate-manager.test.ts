@@ -109,3 +109,26 @@ test('an identity is forgotten unless a pod still uses it', async () => {
   await expect(waiting).rejects.toThrow('no longer needed');
   manager.close();
 });
+
+test('a clock that jumps forward past the expiry costs a fetch, and one that is set back after a refusal does not keep an identity waiting', async () => {
+  const ca = new ManualCa();
+  let now = 1_000 * HOUR;
+  const manager = new CertificateManager({ fetch: ca.fetch, logger, now: () => now, random: () => 0.5 });
+  const first = manager.get('a');
+  ca.asked[0]!.answer.resolve(certificate('a', now));
+  await first;
+  now += 48 * HOUR;
+  expect(manager.current('a')).toBeUndefined();
+  const second = manager.get('a');
+  expect(ca.asked).toHaveLength(2);
+  ca.asked[1]!.answer.reject(new Error('the authority thinks otherwise'));
+  await expect(second).rejects.toThrow('thinks otherwise');
+  // Ordinarily the next try waits; what waits for a day does so by a clock that was wrong.
+  await expect(manager.get('a')).rejects.toThrow('thinks otherwise');
+  now -= 24 * HOUR;
+  const third = manager.get('a');
+  expect(ca.asked).toHaveLength(3);
+  ca.asked[2]!.answer.resolve(certificate('a', now));
+  expect((await third).notBefore).toBe(now);
+  manager.close();
+});

@@ -14,8 +14,8 @@ export const MAX_IDENTITIES = 10_000;
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 150_000;
 const JITTER = 0.2;
-/** Longest sleep of the renewal timer (timers overflow at 2^31 ms, and clocks jump). */
-const MAX_SLEEP_MS = 600_000;
+/** Longest sleep of the renewal timer: timers overflow at 2^31 ms, and a clock that jumps forward past an expiry is noticed this late. */
+const MAX_SLEEP_MS = 15_000;
 
 export type CertificateState = 'Initializing' | 'Available' | 'Unavailable';
 
@@ -79,7 +79,7 @@ export class CertificateManager implements CertificateSource {
     const current = this.current(identity);
     if (current !== undefined) return current;
     const entry = this.#entry(identity);
-    if (entry.state === 'Unavailable' && entry.nextFetch > this.#now()) throw new Error(entry.error);
+    if (entry.state === 'Unavailable' && this.#dueAt(entry) > this.#now()) throw new Error(entry.error);
     const waiter = Promise.withResolvers<WorkloadCertificate>();
     entry.waiters.push(waiter);
     this.#enqueue(entry, FetchPriority.realTime);
@@ -210,12 +210,18 @@ export class CertificateManager implements CertificateSource {
     if (!stillValid) for (const listener of entry.listeners) listener(undefined);
   }
 
+  /** When to fetch next. A wait longer than any between tries means that the clock was set back since: without a certificate it must not be waited out. */
+  #dueAt(entry: Entry): number {
+    const { state, nextFetch } = entry;
+    return state === 'Unavailable' && nextFetch - this.#now() > MAX_RETRY_MS ? 0 : nextFetch;
+  }
+
   #schedule(): void {
     this.#stopTimer?.();
     this.#stopTimer = undefined;
     if (this.#closed) return;
     let next = Number.POSITIVE_INFINITY;
-    for (const entry of this.#entries.values()) if (entry.nextFetch > 0 && !entry.fetching) next = Math.min(next, entry.nextFetch);
+    for (const entry of this.#entries.values()) if (entry.nextFetch > 0 && !entry.fetching) next = Math.min(next, this.#dueAt(entry));
     if (next === Number.POSITIVE_INFINITY) return;
     this.#stopTimer = this.#after(Math.min(Math.max(next - this.#now(), 0), MAX_SLEEP_MS), () => this.#due());
   }
@@ -223,7 +229,7 @@ export class CertificateManager implements CertificateSource {
   #due(): void {
     const now = this.#now();
     for (const entry of this.#entries.values()) {
-      if (entry.nextFetch === 0 || entry.nextFetch > now || entry.fetching) continue;
+      if (entry.nextFetch === 0 || this.#dueAt(entry) > now || entry.fetching) continue;
       this.#enqueue(entry, entry.certificate ? FetchPriority.background : FetchPriority.warmup);
     }
     this.#schedule();
