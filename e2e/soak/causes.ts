@@ -2,7 +2,7 @@
 
 /** One injected cause, in force from `from` until `GRACE_MS` after `until`. */
 export interface Cause {
-  readonly kind: 'denied-port' | 'policy-push' | 'pod-removal' | 'control-plane-restart' | 'network-gone';
+  readonly kind: 'denied-port' | 'policy-push' | 'pod-removal' | 'control-plane-restart' | 'network-gone' | 'machine-stalled';
   /** Milliseconds since the epoch. */
   readonly from: number;
   until: number;

@@ -67,6 +67,9 @@ export interface SoakResult {
 
 const SECOND = 1000;
 const STALL_TICK_MS = 20;
+/** Clients and servers did nothing for this long: whoever waited for them in vain is not to blame. A proxy may not do so even then but for a limit of time. */
+const LONG_STALL_MS = 800;
+const TIMEOUT = /no .+ for \d+ ms|no answer in time|timed out|deadline has elapsed/;
 const SAMPLE_EVERY_S = 2;
 const PROGRESS_EVERY_S = 10;
 /** For idle tunnels to be released and descriptors to be closed. */
@@ -131,7 +134,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     churn.start();
     const samples: Sample[][] = mesh.proxies.map(() => []);
     const cpu = new CpuMeter();
-    const stalls = new StallMeter();
+    const stalls = new StallMeter((from) => {
+      causes.begin('machine-stalled', [''], TIMEOUT, from).until = Date.now();
+    });
     for (let second = 1; second <= options.minutes * 60; second++) {
       await Bun.sleep(Math.max(0, started + second * SECOND - performance.now()));
       pace.adjust(cpu.tick(), options.cpu / 100);
@@ -204,11 +209,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 class StallMeter {
   #last = performance.now();
   #longest = 0;
-  readonly #timer = setInterval(() => {
-    const now = performance.now();
-    this.#longest = Math.max(this.#longest, now - this.#last - STALL_TICK_MS);
-    this.#last = now;
-  }, STALL_TICK_MS);
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  /** `onStall` is told when a long one began, in milliseconds since the epoch. */
+  constructor(onStall: (from: number) => void) {
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      const stall = now - this.#last - STALL_TICK_MS;
+      this.#longest = Math.max(this.#longest, stall);
+      if (stall > LONG_STALL_MS) onStall(Date.now() - stall);
+      this.#last = now;
+    }, STALL_TICK_MS);
+  }
 
   stop(): number {
     clearInterval(this.#timer);
