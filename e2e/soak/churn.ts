@@ -139,7 +139,7 @@ export class Churn {
   async #join(pod: Pod, side: 0 | 1): Promise<void> {
     const { lab, proxies } = this.#mesh;
     const account = workloadName(pod);
-    lab.workload(pod, account, { workloadName: account });
+    lab.workload(pod, account, { workloadName: account, canonicalName: account });
     await this.#push();
     const error = await proxies[side].add(pod, account);
     if (error !== '') throw new Error(`adding ${pod.name}: ${error}`);
@@ -180,8 +180,19 @@ export class Churn {
     await this.#pause(4_000);
     remove(lab, 'toggled');
     await this.#push();
+    // A proxy that lost the control plane meanwhile comes back with a pause.
+    while (!this.#signal.aborted && (await this.#isKnown('default/toggled'))) await Bun.sleep(200);
     cause.until = Date.now();
     this.done['policies pushed'] += 2;
+  }
+
+  /** Whether a proxy still has this policy. */
+  async #isKnown(policy: string): Promise<boolean> {
+    const dumps = this.#mesh.proxies.map(async ({ node }) => {
+      const curl = ['ip', 'netns', 'exec', node.namespace, 'curl', '-s', '-m', '10', 'http://127.0.0.1:15000/config_dump'];
+      return (await new Response(Bun.spawn(curl, { stdout: 'pipe', stderr: 'ignore' }).stdout).text()).includes(`"${policy}"`);
+    });
+    return (await Promise.all(dumps)).some(Boolean);
   }
 
   async #update(): Promise<void> {

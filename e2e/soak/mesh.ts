@@ -49,7 +49,8 @@ export const workloadName = (pod: Pod): string => pod.name.replace(/-\d+$/, '');
 /** The workload of a server, `revision` to tell updates apart. */
 export function announceServer(lab: Lab, pod: Pod, revision: string): void {
   const services = { [WEB]: { ports: [{ servicePort: 80, targetPort: Port.echo }] } };
-  lab.workload(pod, workloadName(pod), { services, workloadName: workloadName(pod), canonicalRevision: revision });
+  const name = workloadName(pod);
+  lab.workload(pod, name, { services, workloadName: name, canonicalName: name, canonicalRevision: revision });
 }
 
 const denyPort = (port: number) => ({
@@ -72,7 +73,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const answer: packet.Answer = { type: 'A', name: OUTSIDE_NAME, ttl: 5, data: OUTSIDE_ADDRESS };
   nameserver.script = ({ bytes }) => [reply(bytes, [answer])];
   await lab.start();
-  for (const pod of clients) lab.workload(pod, workloadName(pod), { workloadName: workloadName(pod) });
+  for (const pod of clients) lab.workload(pod, workloadName(pod), { workloadName: workloadName(pod), canonicalName: workloadName(pod) });
   for (const pod of servers) announceServer(lab, pod, 'v1');
   lab.service('web', { addresses: [{ network: '', address: ipBytes(VIP) }], ports: [{ servicePort: 80, targetPort: Port.echo }] });
   deny(lab, 'denied', Port.denied);

@@ -1,5 +1,14 @@
 /** The connection metrics of a node proxy (ambient contract 8.1), with label sets resolved once per pair of workloads. */
-import type { Counter, CounterHandle, Gauge, GaugeHandle, Labels, Registry } from '../../platform/telemetry/index.ts';
+import {
+  type Counter,
+  type CounterHandle,
+  type Gauge,
+  type GaugeHandle,
+  type LabelSet,
+  type Labels,
+  labelSet,
+  type Registry,
+} from '../../platform/telemetry/index.ts';
 import type { ResponseFlag } from './end-reason.ts';
 import { LABEL_NAMES, labelsOf, type Reporter, type TrafficParties } from './traffic-labels.ts';
 
@@ -12,26 +21,28 @@ export class TrafficSeries {
   readonly received: CounterHandle;
   readonly sent: CounterHandle;
   readonly #metrics: TrafficMetrics;
-  readonly #labels: Labels;
+  readonly #labels: LabelSet;
   #closedOk: CounterHandle | undefined;
 
   constructor(metrics: TrafficMetrics, labels: Labels) {
     this.#metrics = metrics;
-    this.#labels = labels;
-    this.opened = metrics.opened.labels(labels);
-    this.received = metrics.received.labels(labels);
-    this.sent = metrics.sent.labels(labels);
+    const set = labelSet(LABEL_NAMES, labels);
+    this.#labels = set;
+    this.opened = metrics.opened.of(set);
+    this.received = metrics.received.of(set);
+    this.sent = metrics.sent.of(set);
   }
 
   close(flag: ResponseFlag): void {
     if (flag === '-') {
-      this.#closedOk ??= this.#metrics.closed.labels(this.#labels);
+      this.#closedOk ??= this.#metrics.closed.of(this.#labels);
       this.#closedOk.value++;
       return;
     }
-    const labels = { ...this.#labels, response_flags: flag };
-    this.#metrics.closed.labels(labels).inc();
-    this.#metrics.failed.labels(labels).inc();
+    const labels = Object.fromEntries(this.#labels.names.map((name, index) => [name, this.#labels.values[index]]));
+    const failed = labelSet(LABEL_NAMES, { ...labels, response_flags: flag });
+    this.#metrics.closed.of(failed).inc();
+    this.#metrics.failed.of(failed).inc();
   }
 }
 

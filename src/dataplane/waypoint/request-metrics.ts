@@ -1,6 +1,6 @@
 /** Istio's standard metrics of requests with `reporter="waypoint"` (ambient contract 8.2). Series are found once per pair of workloads, backend and answer. */
 import type { Service, Workload } from '../../mesh/index.ts';
-import type { CounterHandle, HistogramHandle, Labels, Registry } from '../../platform/telemetry/index.ts';
+import { type CounterHandle, type HistogramHandle, type Labels, labelSet, type Registry } from '../../platform/telemetry/index.ts';
 import { LABEL_NAMES, labelsOf } from '../core/traffic-labels.ts';
 
 /** Upper ends of Istio's default buckets, milliseconds and octets. */
@@ -47,10 +47,11 @@ export class RequestSeries {
   readonly responseMessages: CounterHandle | undefined;
 
   constructor(metrics: RequestMetrics, labels: Labels) {
-    this.total = metrics.total.labels(labels);
-    this.duration = metrics.duration.labels(labels);
-    this.requestBytes = metrics.requestBytes.labels(labels);
-    this.responseBytes = metrics.responseBytes.labels(labels);
+    const set = labelSet(metrics.total.labelNames, labels);
+    this.total = metrics.total.of(set);
+    this.duration = metrics.duration.of(set);
+    this.requestBytes = metrics.requestBytes.of(set);
+    this.responseBytes = metrics.responseBytes.of(set);
     if (labels['request_protocol'] !== 'grpc') return;
     const { response_code: _code, grpc_response_status: _status, ...parties } = labels;
     this.requestMessages = metrics.requestMessages.labels(parties);

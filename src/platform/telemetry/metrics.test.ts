@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { gunzipSync } from 'node:zlib';
 import { acceptsGzip, answerMetrics, chooseFormat, expose, metricsResponse } from './exposition.ts';
-import { OVERFLOW_LABEL, Registry } from './metrics.ts';
+import { labelSet, OVERFLOW_LABEL, Registry } from './metrics.ts';
 
 const lines = (text: string) => text.split('\n').filter((line) => line !== '' && !line.includes('lateen_metric_series_overflow'));
 
@@ -25,6 +25,16 @@ test('gives the same handle for the same labels in any order of keys', () => {
   const family = new Registry().counter('x', 'X.', ['a', 'b']);
   expect(family.labels({ a: '1', b: '2' })).toBe(family.labels({ b: '2', a: '1' }));
   expect(family.labels({ a: '12', b: '' })).not.toBe(family.labels({ a: '1', b: '2' }));
+});
+
+test('lets families with the same label names share one label set, and refuses it where the names differ', () => {
+  const registry = new Registry();
+  const names = ['a', 'b'];
+  const [x, y] = [registry.counter('x', 'X.', names), registry.counter('y', 'Y.', names)];
+  const set = labelSet(names, { a: '1', b: '2' });
+  expect(x.of(set)).toBe(x.labels({ a: '1', b: '2' }));
+  expect(y.of(set).values).toBe(x.of(set).values);
+  expect(() => registry.counter('z', 'Z.', ['b', 'a']).of(set)).toThrow('metric z has the labels b, a, not a, b');
 });
 
 test('leaves a label without value out, and keeps it apart from an empty one', () => {

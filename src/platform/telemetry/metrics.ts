@@ -12,6 +12,32 @@ const OVERFLOW_METRIC = 'lateen_metric_series_overflow';
 export type Labels = Readonly<Record<string, string | undefined>>;
 export type MetricType = 'counter' | 'gauge' | 'histogram';
 
+/** Label values in the order of a family's label names, with the text that tells them from others. */
+export interface LabelSet {
+  readonly names: readonly string[];
+  readonly values: readonly (string | undefined)[];
+  readonly key: string;
+}
+
+/** Labels that are not among the names are a bug and throw. */
+export function labelSet(names: readonly string[], labels: Labels, owner = 'the label set'): LabelSet {
+  let key = '';
+  let known = 0;
+  const values: (string | undefined)[] = [];
+  for (const name of names) {
+    const value = labels[name];
+    values.push(value);
+    // \u0001 keeps "absent" apart from "empty", \u0000 keeps neighbours apart.
+    key += value === undefined ? '\u0001\u0000' : `${value}\u0000`;
+    if (name in labels) known++;
+  }
+  if (known !== Object.keys(labels).length) {
+    const unknown = Object.keys(labels).filter((name) => !names.includes(name));
+    throw new Error(`${owner} has no label ${unknown.join(', ')}; it has ${names.join(', ') || 'none'}`);
+  }
+  return { names, values, key };
+}
+
 /** One series: its label values in the family's order, and the numbers. */
 export interface Series {
   readonly values: readonly (string | undefined)[];
@@ -103,37 +129,30 @@ export abstract class Family<H extends Series> {
 
   protected abstract create(values: readonly (string | undefined)[]): H;
 
-  /** The series of this label set. Names that the family does not have are a bug and throw. */
+  /** The series of these labels. Names that the family does not have are a bug and throw. */
   labels(labels: Labels = {}): H {
-    const names = this.labelNames;
-    let key = '';
-    let known = 0;
-    for (let i = 0; i < names.length; i++) {
-      const value = labels[names[i]!];
-      // \u0001 keeps "absent" apart from "empty", \u0000 keeps neighbours apart.
-      key += value === undefined ? '\u0001\u0000' : `${value}\u0000`;
-      if (names[i]! in labels) known++;
-    }
-    const found = this.#series.get(key);
+    return this.of(labelSet(this.labelNames, labels, `metric ${this.name}`));
+  }
+
+  /** The series of a label set, which other families with the same label names may share: then its text is kept once for all of them. */
+  of(set: LabelSet): H {
+    const found = this.#series.get(set.key);
     if (found) return found;
-    if (known !== Object.keys(labels).length) {
-      const unknown = Object.keys(labels).filter((name) => !names.includes(name));
-      throw new Error(`metric ${this.name} has no label ${unknown.join(', ')}; it has ${names.join(', ') || 'none'}`);
-    }
+    if (set.names !== this.labelNames && set.names.join() !== this.labelNames.join())
+      throw new Error(`metric ${this.name} has the labels ${this.labelNames.join(', ')}, not ${set.names.join(', ')}`);
     if (this.#series.size >= this.#limit) {
       this.#onOverflow(this.name);
-      this.#overflow ??= this.create(names.map(() => OVERFLOW_LABEL));
+      this.#overflow ??= this.create(this.labelNames.map(() => OVERFLOW_LABEL));
       return this.#overflow;
     }
-    const made = this.create(names.map((name) => labels[name]));
-    this.#series.set(key, made);
+    const made = this.create(set.values);
+    this.#series.set(set.key, made);
     return made;
   }
 
   /** Forgets a series, so that it is no longer exposed. Handles of it that are still held count into nothing. */
   remove(labels: Labels): void {
-    const key = this.labelNames.map((name) => (labels[name] === undefined ? '\u0001\u0000' : `${labels[name]}\u0000`)).join('');
-    this.#series.delete(key);
+    this.#series.delete(labelSet(this.labelNames, labels).key);
   }
 
   get size(): number {
