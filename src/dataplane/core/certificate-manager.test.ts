@@ -31,11 +31,14 @@ const settle = () => new Promise<void>((done) => setImmediate(done));
 test('concurrent requests for one identity share one fetch', async () => {
   const ca = new ManualCa();
   const manager = new CertificateManager({ fetch: ca.fetch, logger });
+  manager.prefetch('a');
   const first = manager.get('a');
   const second = manager.get('a');
   expect(ca.asked).toHaveLength(1);
   ca.asked[0]!.answer.resolve(certificate('a', Date.now()));
   expect(await first).toBe(await second);
+  await settle();
+  expect(ca.asked).toHaveLength(1);
   expect(manager.current('a')).toBe(await first);
   manager.close();
 });

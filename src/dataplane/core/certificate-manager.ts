@@ -147,6 +147,8 @@ export class CertificateManager implements CertificateSource {
   }
 
   #enqueue(entry: Entry, priority: FetchPriority): void {
+    // What is under way answers everybody who asks meanwhile.
+    if (entry.fetching) return;
     entry.priority = entry.inQueue ? (Math.min(entry.priority, priority) as FetchPriority) : priority;
     entry.inQueue = true;
     this.#pump();

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { expect, test } from 'bun:test';
 import * as x509 from '@peculiar/x509';
-import { readCertificate } from './certificate.ts';
+import { joinCertificate, readCertificate, splitCertificate } from './certificate.ts';
 import { createSigningRequest } from './csr.ts';
 
 const ID = 'spiffe://cluster.local/ns/default/sa/app';
@@ -61,4 +61,16 @@ test('answers that cannot be used say why', async () => {
   );
   expect(() => readCertificate([foreign.leaf, rootPem], foreign.key, undefined)).toThrow('no SPIFFE identity');
   expect(() => readCertificate(['garbage', rootPem], key, ID)).toThrow('not a PEM certificate');
+});
+
+test('a certificate in parts is the same certificate in another process, and of no other identity', async () => {
+  const { leaf, key } = await leafFor(ID);
+  const certificate = readCertificate([leaf, rootPem, `${rootPem}\n${rootPem}`], key, ID);
+  const parts = structuredClone(splitCertificate(certificate));
+  const joined = joinCertificate(ID, parts);
+  expect({ ...joined, serverTls: {}, clientTls: {} }).toEqual({ ...certificate, serverTls: {}, clientTls: {} });
+  expect(joined.chain).toHaveLength(2);
+  expect(joined.roots).toHaveLength(2);
+  expect(joined.serverTls.key).toBe(key);
+  expect(() => joinCertificate('spiffe://cluster.local/ns/default/sa/other', parts)).toThrow(`signed ${ID} instead of`);
 });

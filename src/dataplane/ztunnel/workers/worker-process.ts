@@ -8,6 +8,8 @@ import { type Answer, type FromWorker, type Question, type ToWorker, WORKER_VARI
 /** A worker that says nothing at all for so long is stuck, and ended. Far above any pause of a busy process on a busy machine. */
 export const MAX_SILENCE_MS = 30_000;
 const PING_EVERY_MS = 5000;
+/** How long one that has closed the connection for pods may take to end. */
+const ENDING_MS = 1000;
 /** How long a question may take; who asks then goes on with what he knows. */
 export const ANSWER_LIMIT_MS = 2000;
 /** Octets of resources on their way to a worker; past it the worker cannot keep up with the mesh, and is ended. */
@@ -43,6 +45,7 @@ export class WorkerProcess {
   #heard = performance.now();
   #ended = false;
   #draining = false;
+  #lastMoments: ReturnType<typeof setTimeout> | undefined;
   #reason: string | undefined;
 
   /** Starts the process. Throws when it cannot be started. */
@@ -116,9 +119,9 @@ export class WorkerProcess {
     this.send({ kind: 'serve' });
     this.#pods = new ZdsPeer(this.#connection, {
       onHello: () => this.#events.onPods(),
-      // One that drains takes no more announcements; any other must, or its pods would be yesterday's.
+      // One that drains takes no more announcements; any other must, or its pods would be yesterday's. One that is ending says itself why.
       onClosed: (reason) => {
-        if (!this.#draining) this.kill(`pods: ${reason}`);
+        if (!this.#draining) this.#lastMoments = setTimeout(() => this.kill(`pods: ${reason}`), ENDING_MS);
       },
     });
     void this.#pods.run();
@@ -171,6 +174,7 @@ export class WorkerProcess {
     clearInterval(this.#watchdog);
     this.#pods?.end(`the worker ended: ${reason}`);
     this.#connection.close();
+    clearTimeout(this.#lastMoments);
     for (const finish of [...this.#asked.values()]) finish(undefined);
     while (this.#unapplied.length > 0) this.#wasApplied();
     this.#events.onEnd(reason);
