@@ -61,6 +61,7 @@ test('what a handler refuses is reported to the control plane and not handed on'
     ],
     [],
   );
+  expect(store.tap({ ...holder().handler, isOwn: true }).isOwn).toBe(true);
   expect(rejections).toEqual([{ name: 'bad', reason: 'one octet' }]);
   expect(updates.map(({ resources }) => resources.map(({ name }) => name))).toEqual([['good']]);
 });

@@ -24,7 +24,7 @@ export class ResourceStore {
     const kept = new Map<string, Uint8Array>();
     this.#types.set(typeUrl, kept);
     return {
-      typeUrl,
+      ...handler,
       apply: (resources, removed) => {
         const rejections = handler.apply(resources, removed);
         const rejected = new Set(rejections.map(({ name }) => name));
