@@ -232,10 +232,14 @@ const TABLES: readonly Table<unknown>[] = [
   ZdsHelloTable,
 ] as readonly Table<unknown>[]; // each has a type of its own; here only "some message" matters
 
+/** As text, fields in the order of their names: the order in which they came is no part of a message. */
 const described = (value: unknown): string =>
-  JSON.stringify(value, (_, each: unknown) =>
-    typeof each === 'bigint' ? `${each}n` : each instanceof Uint8Array ? Buffer.from(each).toString('hex') : each,
-  );
+  JSON.stringify(value, (_, each: unknown) => {
+    if (typeof each === 'bigint') return `${each}n`;
+    if (each instanceof Uint8Array) return Buffer.from(each).toString('hex');
+    if (typeof each !== 'object' || each === null || Array.isArray(each)) return each;
+    return Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
 
 /** The first octet chooses the table. What was decoded must be the same after it was encoded. */
 const protobuf: Target = {
