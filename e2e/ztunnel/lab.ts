@@ -16,6 +16,13 @@ const CONTROL_PLANE_PORT = 15_012;
 /** Processes per node proxy: the same suites run with one and with several. */
 export const WORKERS = Number(process.env['LATEEN_E2E_WORKERS'] ?? 1);
 
+/**
+ * Where the tests that do not care put their server: on a second node, or beside its client on one node, where node proxies tunnel to themselves or join
+ * (`LATEEN_JOIN_SAME_NODE`). What an application and a policy see must not differ.
+ */
+export const PLACEMENT = process.env['LATEEN_E2E_PLACEMENT'] ?? 'two-nodes';
+export const ON_ONE_NODE = PLACEMENT === 'one-node' || PLACEMENT === 'joined';
+
 export type WorkloadInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'workload' }>>['value'];
 export type ServiceInit = NonNullable<Extract<MessageInitShape<typeof AddressSchema>['type'], { case: 'service' }>>['value'];
 export type PolicyInit = MessageInitShape<typeof AuthorizationSchema>;
@@ -74,6 +81,7 @@ export class TestProxy {
       INPOD_UDS: this.socket,
       ZTUNNEL_WORKER_THREADS: String(WORKERS),
       RUST_LOG: 'info,access=debug',
+      ...(PLACEMENT === 'joined' && { LATEEN_JOIN_SAME_NODE: 'true' }),
       ...env,
     };
     this.#zds = listenSeqpacket(this.socket);
@@ -267,6 +275,14 @@ export class Lab {
     const proxy = new TestProxy(node, this.directory, this.network.fabricIp, env);
     this.proxies.push(proxy);
     return proxy;
+  }
+
+  /** The server's proxy, beside the client's or the same. */
+  addSecondProxy(first: TestProxy, node: Node): TestProxy {
+    if (first.node === node) return first;
+    const second = this.addProxy(node);
+    second.start();
+    return second;
   }
 
   /** Tells the control plane's state to the proxies. */

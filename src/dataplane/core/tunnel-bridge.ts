@@ -4,10 +4,10 @@
  */
 import type { SocketEvents, Source, TcpSocket } from '../../platform/net/index.ts';
 import { SocketWriter } from '../../platform/net/index.ts';
-import { ErrorCode, type HeaderList, type Http2Connection } from '../../protocol/index.ts';
+import { ErrorCode, type HeaderList } from '../../protocol/index.ts';
 import type { ByteCounts } from './byte-counts.ts';
 import { COMPLETE, type ConnectionEnd, endOf } from './end-reason.ts';
-import { resetEnd, type Tunnel, type TunnelStream } from './tunnel.ts';
+import { resetEnd, type StreamHost, type TunnelStream } from './tunnel.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -15,8 +15,8 @@ const EMPTY = new Uint8Array(0);
 export type BridgeEnded = (end: ConnectionEnd) => void;
 
 export class TunnelBridge implements TunnelStream, SocketEvents, Source {
-  readonly #tunnel: Tunnel;
-  readonly #http2: Http2Connection;
+  readonly #tunnel: StreamHost;
+  readonly #http2: StreamHost['http2'];
   readonly #streamId: number;
   readonly #writer: SocketWriter;
   readonly #counts: ByteCounts;
@@ -37,7 +37,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
   #streamGone = false;
   #finished = false;
 
-  constructor(tunnel: Tunnel, streamId: number, counts: ByteCounts, isClientSide: boolean, ended: BridgeEnded) {
+  constructor(tunnel: StreamHost, streamId: number, counts: ByteCounts, isClientSide: boolean, ended: BridgeEnded) {
     this.#tunnel = tunnel;
     this.#http2 = tunnel.http2;
     this.#streamId = streamId;
@@ -82,7 +82,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
     this.#countFromSocket(taken);
     if (taken < chunk.length) {
       this.#pending = Buffer.from(chunk.subarray(taken));
-      this.#socket!.pause();
+      this.#socket?.pause();
     } else if (this.#tunnel.output.isCongested) this.#tunnel.output.holdBack(this);
   }
 

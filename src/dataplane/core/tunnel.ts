@@ -22,6 +22,22 @@ export interface TunnelStream {
   onTunnelWritable(): void;
 }
 
+/** What a stream needs of what carries it: a tunnel, or what takes its place. */
+export interface StreamHost {
+  readonly http2: Pick<Http2Connection, 'sendHeaders' | 'sendData' | 'consumed' | 'reset'>;
+  readonly output: Pick<GatheringOutput, 'isCongested' | 'holdBack' | 'forget' | 'isHoldingBack'>;
+  attach(streamId: number, stream: TunnelStream): void;
+  detach(streamId: number): void;
+}
+
+/** The output of a host that holds nothing back but by its streams' windows. */
+export const NEVER_CONGESTED: StreamHost['output'] = {
+  isCongested: false,
+  holdBack() {},
+  forget: () => false,
+  isHoldingBack: () => false,
+};
+
 /** The end of a connection whose stream was reset; `local`: not by the peer. */
 export const resetEnd = (code: number, local: boolean): ConnectionEnd => {
   if (!local) return endOf('tunnel-reset', `stream reset by the peer with code ${code}`);
@@ -29,7 +45,7 @@ export const resetEnd = (code: number, local: boolean): ConnectionEnd => {
   return endOf('tunnel-reset', isClosed ? 'the tunnel was closed' : `stream reset for a fault of the peer, code ${code}`);
 };
 
-export abstract class Tunnel implements Http2Handler, Deadline {
+export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   readonly http2: Http2Connection;
   readonly output: GatheringOutput;
   readonly #streams = new Map<number, TunnelStream>();
@@ -76,6 +92,11 @@ export abstract class Tunnel implements Http2Handler, Deadline {
 
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  /** While it is open. */
+  get socket(): TcpSocket | undefined {
+    return this.#socket;
   }
 
   get isOpen(): boolean {

@@ -12,6 +12,7 @@ import type { Config, WorkloadInfo } from './config.ts';
 import type { ProxyContext } from './context.ts';
 import { PodManager } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
+import { SameNode } from './same-node.ts';
 import { SelfProxy } from './self-proxy.ts';
 
 /** How often the drain looks whether everything is done. */
@@ -68,6 +69,7 @@ export class Carrier {
       access: logging.logger('access'),
       log,
       maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
+      sameNode: config.joinSameNode ? new SameNode(telemetry) : undefined,
       dns: undefined,
       random: Math.random,
     };

@@ -6,11 +6,12 @@ import type { Config, WorkloadInfo } from './config.ts';
 import type { ConnectionRecord, ConnectionTable } from './connection-record.ts';
 import type { PodProxy } from './pod-proxy.ts';
 
-const dumpConnection = ({ facts }: ConnectionRecord): Json => ({
+const dumpConnection = ({ facts, isJoined }: ConnectionRecord): Json => ({
   src: facts.sourceAddress,
   originalDst: facts.originalDestination,
   actualDst: facts.destinationAddress,
   protocol: facts.protocol,
+  ...(isJoined && { joined: true }),
 });
 
 const dumpTable = (table: ConnectionTable): Json[] => [...table.open].map(dumpConnection);

@@ -45,6 +45,8 @@ export class ConnectionRecord {
   readonly #access: Logger;
   readonly #table: ConnectionTable;
   #ended = false;
+  /** The bytes pass by the tunnel that proved who the two are (`same-node.ts`). */
+  isJoined = false;
 
   constructor(facts: ConnectionFacts, metrics: TrafficMetrics, access: Logger, table: ConnectionTable) {
     this.facts = facts;
@@ -82,6 +84,7 @@ export class ConnectionRecord {
     fields['bytes_recv'] = isOutbound ? response : request;
     fields['duration'] = `${Math.round(performance.now() - this.#started)}ms`;
     if (failed) fields['error'] = end.message;
+    if (this.isJoined) fields['joined'] = 'true';
     if (failed) this.#access.error('connection complete', fields);
     else this.#access.info('connection complete', fields);
   }

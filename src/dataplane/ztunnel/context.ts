@@ -5,6 +5,7 @@ import type { CertificateSource } from '../core/certificate-source.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
 import type { DnsService } from './dns/index.ts';
+import type { SameNode } from './same-node.ts';
 
 export interface ProxyContext {
   readonly config: Config;
@@ -19,6 +20,8 @@ export interface ProxyContext {
   readonly log: Logger;
   /** Accepted sockets this process can hold: each may need a second one, and running out of descriptors would stop it from accepting at all. */
   readonly maxSockets: number;
+  /** undefined: every connection takes its tunnel. */
+  readonly sameNode: SameNode | undefined;
   /** Set before the first pod is served; undefined where DNS is left alone. */
   dns: DnsService | undefined;
   /** A number from 0 (inclusive) to 1. */

@@ -4,6 +4,7 @@ import {
   type Connection,
   type FailureReason,
   formatHostPort,
+  type Identity,
   type InboundRoute,
   inboundService,
   type NetworkDecision,
@@ -23,17 +24,33 @@ import {
   parseConnectRequest,
 } from '../../protocol/index.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
+import type { StreamHost } from '../core/tunnel.ts';
 import { TunnelBridge } from '../core/tunnel-bridge.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
-import type { InboundTunnel } from './inbound-tunnel.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
-import type { EnforcedConnection } from './pod-proxy.ts';
+import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
 
 const HBONE_PORT = 15_008;
 
+/** What a stream comes on, and who sent it. */
+export interface InboundHost extends StreamHost {
+  readonly pod: PodProxy;
+  /** As the client's certificate says. */
+  readonly identity: Identity;
+  readonly identityUri: string;
+  readonly sourceIp: string;
+  /** `ip:port`. */
+  readonly source: string;
+  readonly destinationIp: string;
+  /** Both pods are served by this process, and the bytes pass by the tunnel. */
+  readonly isJoined: boolean;
+  /** Answers a stream that was never accepted. */
+  refuse(streamId: number, status: number): void;
+}
+
 export class InboundStream implements EnforcedConnection, GuardedConnection, DialEvents {
-  readonly #tunnel: InboundTunnel;
+  readonly #tunnel: InboundHost;
   readonly #streamId: number;
   #bridge: TunnelBridge | undefined;
   #record: ConnectionRecord | undefined;
@@ -43,7 +60,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
   #proxyHeader: Uint8Array | undefined;
   connection!: Connection;
 
-  constructor(tunnel: InboundTunnel, streamId: number) {
+  constructor(tunnel: InboundHost, streamId: number) {
     this.#tunnel = tunnel;
     this.#streamId = streamId;
   }
@@ -100,6 +117,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
       protocol: 'HBONE',
       originalDestination: formatHostPort(route.ip, route.port),
     });
+    record.isJoined = tunnel.isJoined;
     this.#record = record;
     const decision = authorize(pod.policies(local), this.connection);
     pod.decided(decision, this.connection);

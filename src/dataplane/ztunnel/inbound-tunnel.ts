@@ -3,10 +3,11 @@ import { formatHostPort, formatIdentity, type Identity } from '../../mesh/index.
 import type { TcpSocket } from '../../platform/net/index.ts';
 import { ErrorCode, type HeaderList, type Http2CloseReason } from '../../protocol/index.ts';
 import { Tunnel } from '../core/tunnel.ts';
-import { InboundStream } from './inbound-stream.ts';
+import { type InboundHost, InboundStream } from './inbound-stream.ts';
 import type { PodProxy } from './pod-proxy.ts';
 
-export class InboundTunnel extends Tunnel {
+export class InboundTunnel extends Tunnel implements InboundHost {
+  readonly isJoined = false;
   readonly pod: PodProxy;
   readonly identity: Identity;
   readonly identityUri: string;
@@ -33,7 +34,6 @@ export class InboundTunnel extends Tunnel {
     new InboundStream(this, streamId).start(headers, endStream);
   }
 
-  /** Answers a stream that was never accepted. */
   refuse(streamId: number, status: number): void {
     this.http2.sendHeaders(streamId, [[':status', String(status)]], true);
     this.http2.reset(streamId, ErrorCode.NO_ERROR);

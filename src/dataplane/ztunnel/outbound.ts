@@ -23,6 +23,7 @@ import type { GatewayPath, GatewayUser } from './gateway-path.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
+import { JOINED_STREAM, type Join } from './same-node.ts';
 import { TcpRelay } from './tcp-relay.ts';
 
 type Usable = Exclude<Route, { kind: 'failure' }>;
@@ -202,6 +203,10 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   #throughTunnel(route: Hbone, source: Workload): void {
     this.#record = this.#open(route, source, true);
     this.#route = route;
+    this.#acquire(route, source);
+  }
+
+  #acquire(route: Hbone, source: Workload): void {
     const { ip, port } = route.target as { ip: string; port: number };
     // Without a tunnel at hand the application must wait; with one, `onTunnel` comes before this returns.
     this.#pod.pool.acquire(
@@ -220,6 +225,38 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
 
   onTunnel(tunnel: ClientTunnel): void {
     if (this.#over) return;
+    const { sameNode, config } = this.#pod.context;
+    if (sameNode === undefined) {
+      this.#openStream(tunnel);
+      return;
+    }
+    const { via, destinationWorkload } = this.#route!;
+    const isNear = via === 'direct' && destinationWorkload.node === config.nodeName;
+    let isAtOnce = true;
+    sameNode.find(tunnel, isNear, (server) => {
+      if (this.#over) return;
+      if (server !== undefined) this.#join(sameNode.join(server), tunnel);
+      else if (isAtOnce) this.#openStream(tunnel);
+      // Others were waiting for the same, and the tunnel has not room for all.
+      else this.#acquire(this.#route!, this.#workload!);
+    });
+    isAtOnce = false;
+    if (this.#joined === undefined) this.#hold();
+  }
+
+  /** Past the tunnel, which is kept for its proof: it counts as used. */
+  #join(join: Join, tunnel: ClientTunnel): void {
+    tunnel.idleSince = performance.now();
+    const record = this.#record!;
+    record.isJoined = true;
+    const bridge = new ClientBridge(join, JOINED_STREAM, record.counts, true, (end) => this.#end(end));
+    this.#joined = bridge;
+    bridge.attachSocket(this.#socket);
+    join.connect(this.#connectHeaders(this.#route!));
+    if (this.#isPaused && !this.#over) this.#socket.resume();
+  }
+
+  #openStream(tunnel: ClientTunnel): void {
     const route = this.#route!;
     const streamId = tunnel.http2.request(this.#connectHeaders(route), false);
     if (streamId === undefined) {

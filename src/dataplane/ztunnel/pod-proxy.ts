@@ -242,6 +242,7 @@ export class PodProxy implements HandshakeHost {
     if (this.#closed) tunnel.fail('the workload is leaving');
     else this.#tunnels.add(tunnel);
     tunnel.start(socket);
+    if (tunnel.isOpen) this.context.sameNode?.add(tunnel, socket);
   }
 
   handshakeFailed({ reason, message }: ConnectionEnd, source: string, destinationIp: string): void {
@@ -252,6 +253,7 @@ export class PodProxy implements HandshakeHost {
 
   inboundTunnelClosed(tunnel: InboundTunnel, reason: Http2CloseReason, detail: string): void {
     this.#tunnels.delete(tunnel);
+    this.context.sameNode?.remove(tunnel);
     this.socketClosed('destination');
     this.#tunnelClosed('inbound', { source: tunnel.source, identity: tunnel.identityUri }, reason, detail);
   }

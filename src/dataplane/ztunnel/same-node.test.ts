@@ -1,0 +1,107 @@
+import { expect, test } from 'bun:test';
+import { ErrorCode } from '../../protocol/index.ts';
+import type { TunnelStream } from '../core/tunnel.ts';
+import { JOIN_WINDOW, JoinEnd } from './same-node.ts';
+
+/** Writes down what comes; takes data as it is told to. */
+class Reader implements TunnelStream {
+  readonly events: string[] = [];
+  readonly #end: JoinEnd;
+  bytes = 0;
+  takes = true;
+
+  constructor(end: JoinEnd) {
+    this.#end = end;
+    end.attach(1, this);
+  }
+
+  onTunnelHeaders(headers: readonly (readonly [string, string])[], endStream: boolean): void {
+    this.events.push(`headers ${headers[0]?.[1]}${endStream ? ' end' : ''}`);
+  }
+
+  onTunnelData(chunk: Uint8Array, endStream: boolean): void {
+    this.bytes += chunk.length;
+    if (endStream) this.events.push('end');
+    if (this.takes) this.#end.consumed(1, chunk.length);
+  }
+
+  onTunnelReset(code: number): void {
+    this.events.push(`reset ${code}`);
+  }
+
+  onTunnelWritable(): void {
+    this.events.push('writable');
+  }
+}
+
+function pair(): { client: JoinEnd; server: JoinEnd; atClient: Reader; atServer: Reader } {
+  const client = new JoinEnd();
+  const server = new JoinEnd();
+  client.connectTo(server);
+  return { client, server, atClient: new Reader(client), atServer: new Reader(server) };
+}
+
+test('a reader that takes everything never stops its writer', () => {
+  const { client, atServer, atClient } = pair();
+  const chunk = new Uint8Array(3 * JOIN_WINDOW + 1);
+  expect(client.sendData(1, chunk, false)).toBe(chunk.length);
+  expect(atServer.bytes).toBe(chunk.length);
+  expect(atClient.events).toEqual([]);
+});
+
+test('a reader that takes nothing holds its writer at the window, and only that direction', () => {
+  const { client, server, atServer, atClient } = pair();
+  atServer.takes = false;
+  const chunk = new Uint8Array(JOIN_WINDOW);
+  expect(client.sendData(1, chunk, false)).toBe(JOIN_WINDOW);
+  expect(client.sendData(1, chunk, false)).toBe(0);
+  expect(server.sendData(1, chunk, false)).toBe(JOIN_WINDOW);
+  server.consumed(1, 1);
+  expect(atClient.events).toEqual([]);
+  server.consumed(1, JOIN_WINDOW / 2);
+  expect(atClient.events).toEqual(['writable']);
+  expect(client.sendData(1, chunk, false)).toBe(JOIN_WINDOW / 2 + 1);
+});
+
+test('the end goes with the last octet and not before', () => {
+  const { client, server, atServer } = pair();
+  atServer.takes = false;
+  expect(client.sendData(1, new Uint8Array(JOIN_WINDOW + 5), true)).toBe(JOIN_WINDOW);
+  expect(atServer.events).toEqual([]);
+  server.consumed(1, JOIN_WINDOW);
+  expect(client.sendData(1, new Uint8Array(5), true)).toBe(5);
+  expect(atServer.events).toEqual(['end']);
+  expect(client.sendData(1, new Uint8Array(5), false)).toBe(0);
+  expect(atServer.bytes).toBe(JOIN_WINDOW + 5);
+});
+
+test('an end without data is one', () => {
+  const { client, atServer } = pair();
+  client.sendData(1, new Uint8Array(0), true);
+  expect(atServer.events).toEqual(['end']);
+});
+
+test('a reset reaches the other side once, and nothing after it does', () => {
+  const { client, server, atServer, atClient } = pair();
+  client.reset(1, ErrorCode.CANCEL);
+  client.reset(1, ErrorCode.CANCEL);
+  server.sendHeaders(1, [[':status', '200']], false);
+  expect(server.sendData(1, new Uint8Array(1), false)).toBe(0);
+  expect(atServer.events).toEqual([`reset ${ErrorCode.CANCEL}`]);
+  expect(atClient.events).toEqual([]);
+});
+
+test('a reset after both have ended well is none', () => {
+  const { client, server, atServer } = pair();
+  client.sendData(1, new Uint8Array(0), true);
+  server.sendData(1, new Uint8Array(0), true);
+  client.reset(1, ErrorCode.CANCEL);
+  expect(atServer.events).toEqual(['end']);
+});
+
+test('an answer without a stream is its headers and an end', () => {
+  const { server, atClient } = pair();
+  server.sendHeaders(1, [[':status', '503']], true);
+  expect(atClient.events).toEqual(['headers 503 end']);
+  expect(server.sendData(1, new Uint8Array(1), false)).toBe(0);
+});
