@@ -236,7 +236,8 @@ export class Lab {
   #output = '';
 
   constructor(prefix: string, subnet: string) {
-    this.network = new Network(prefix, subnet);
+    // Placements may be tested at the same time.
+    this.network = new Network(PLACEMENT === 'two-nodes' ? prefix : `${prefix}${PLACEMENT[0]}`, subnet);
   }
 
   async start(): Promise<void> {
