@@ -5,7 +5,7 @@ import type { HeaderList, Http2CloseReason, Http2Settings } from '../../protocol
 import { ALPN_H2 } from './certificate.ts';
 import { type ConnectionEnd, endOf } from './end-reason.ts';
 import { revocationPolicy } from './revocation.ts';
-import { Tunnel } from './tunnel.ts';
+import { Tunnel, type TunnelDependent } from './tunnel.ts';
 
 export interface ClientTunnelEvents {
   onTunnelReady(tunnel: ClientTunnel): void;
@@ -90,7 +90,12 @@ export class ClientTunnel extends Tunnel {
 
   override detach(streamId: number): void {
     super.detach(streamId);
-    if (this.streamCount === 0) this.idleSince = performance.now();
+    if (this.isUnused) this.idleSince = performance.now();
+  }
+
+  override undepend(dependent: TunnelDependent): void {
+    super.undepend(dependent);
+    if (this.isUnused) this.idleSince = performance.now();
   }
 
   #fail(end: ConnectionEnd): void {

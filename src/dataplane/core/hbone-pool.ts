@@ -122,13 +122,13 @@ export class HbonePool implements Deadline {
   /** Closes tunnels without streams whose destination no longer takes tunnels. */
   releaseIdle(isGone: (workload: string) => boolean): void {
     for (const [tunnel, group] of [...this.#groupOf])
-      if (tunnel.isReady && tunnel.streamCount === 0 && isGone(group.destination.workload)) this.#release(tunnel);
+      if (tunnel.isReady && tunnel.isUnused && isGone(group.destination.workload)) this.#release(tunnel);
   }
 
   onDeadline(now: number): void {
     this.dueAt = now + SWEEP_INTERVAL;
     for (const tunnel of [...this.#groupOf.keys()])
-      if (tunnel.isReady && tunnel.streamCount === 0 && now - tunnel.idleSince > this.#options.releaseAfter) this.#release(tunnel);
+      if (tunnel.isReady && tunnel.isUnused && now - tunnel.idleSince > this.#options.releaseAfter) this.#release(tunnel);
     for (const [key, group] of this.#groups)
       if (group.ready.length === 0 && group.dialing === undefined && group.waiters.length === 0) this.#groups.delete(key);
   }

@@ -26,8 +26,16 @@ export interface TunnelStream {
 export interface StreamHost {
   readonly http2: Pick<Http2Connection, 'sendHeaders' | 'sendData' | 'consumed' | 'reset'>;
   readonly output: Pick<GatheringOutput, 'isCongested' | 'holdBack' | 'forget' | 'isHoldingBack'>;
+  /** Why streams are cut off, where it is known better than by how they end. */
+  readonly cutOff: ConnectionEnd | undefined;
   attach(streamId: number, stream: TunnelStream): void;
   detach(streamId: number): void;
+}
+
+/** Something that stands on a tunnel's proof of who its ends are, without being a stream of it. */
+export interface TunnelDependent {
+  /** The tunnel is gone, and not because it was wound down. */
+  tunnelLost(): void;
 }
 
 /** The output of a host that holds nothing back but by its streams' windows. */
@@ -49,6 +57,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   readonly http2: Http2Connection;
   readonly output: GatheringOutput;
   readonly #streams = new Map<number, TunnelStream>();
+  readonly #dependents = new Set<TunnelDependent>();
   #socket: TcpSocket | undefined;
   #release: (() => void) | undefined;
   #closed = false;
@@ -92,6 +101,19 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
 
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  depend(dependent: TunnelDependent): void {
+    this.#dependents.add(dependent);
+  }
+
+  undepend(dependent: TunnelDependent): void {
+    this.#dependents.delete(dependent);
+  }
+
+  /** Nobody would miss it. */
+  get isUnused(): boolean {
+    return this.#streams.size === 0 && this.#dependents.size === 0;
   }
 
   /** While it is open. */
@@ -152,7 +174,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   }
 
   onClose(reason: Http2CloseReason, detail: string): void {
-    this.close(reason, detail);
+    this.close(reason, detail, reason !== 'graceful' && reason !== 'peer-goaway');
   }
 
   /** The peer has closed its side: nothing can be answered any more, and it need not close the rest. */
@@ -167,11 +189,13 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
     if (this.#closed) return;
     this.#socket = undefined;
     this.output.discard();
+    // After a GOAWAY that is how it ends.
+    const isLost = !this.http2.isDraining;
     this.http2.transportClosed();
-    this.close('transport-closed', error?.message ?? 'closed by the peer');
+    this.close('transport-closed', error?.message ?? 'closed by the peer', isLost);
   }
 
-  protected close(reason: Http2CloseReason, detail: string): void {
+  protected close(reason: Http2CloseReason, detail: string, isLost = true): void {
     if (this.#closed) return;
     this.#closed = true;
     deadlines.delete(this);
@@ -179,6 +203,9 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
     const left = [...this.#streams.values()];
     this.#streams.clear();
     for (const stream of left) stream.onTunnelReset(-1, true);
+    const dependents = [...this.#dependents];
+    this.#dependents.clear();
+    if (isLost) for (const dependent of dependents) dependent.tunnelLost();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket !== undefined) {

@@ -235,7 +235,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     let isAtOnce = true;
     sameNode.find(tunnel, isNear, (server) => {
       if (this.#over) return;
-      if (server !== undefined) this.#join(sameNode.join(server), tunnel);
+      if (server !== undefined) this.#join(sameNode.join(tunnel, server));
       else if (isAtOnce) this.#openStream(tunnel);
       // Others were waiting for the same, and the tunnel has not room for all.
       else this.#acquire(this.#route!, this.#workload!);
@@ -244,9 +244,8 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     if (this.#joined === undefined) this.#hold();
   }
 
-  /** Past the tunnel, which is kept for its proof: it counts as used. */
-  #join(join: Join, tunnel: ClientTunnel): void {
-    tunnel.idleSince = performance.now();
+  /** Past the tunnel, which stays for its proof. */
+  #join(join: Join): void {
     const record = this.#record!;
     record.isJoined = true;
     const bridge = new ClientBridge(join, JOINED_STREAM, record.counts, true, (end) => this.#end(end));

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { ErrorCode } from '../../protocol/index.ts';
-import type { TunnelStream } from '../core/tunnel.ts';
+import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
+import type { TunnelDependent, TunnelStream } from '../core/tunnel.ts';
 import { JOIN_WINDOW, JoinEnd } from './same-node.ts';
 
 /** Writes down what comes; takes data as it is told to. */
@@ -34,9 +35,21 @@ class Reader implements TunnelStream {
   }
 }
 
-function pair(): { client: JoinEnd; server: JoinEnd; atClient: Reader; atServer: Reader } {
-  const client = new JoinEnd();
-  const server = new JoinEnd();
+/** What stands on a tunnel. */
+class Base {
+  readonly dependents = new Set<TunnelDependent>();
+  cutOff: ConnectionEnd | undefined;
+  depend(dependent: TunnelDependent): void {
+    this.dependents.add(dependent);
+  }
+  undepend(dependent: TunnelDependent): void {
+    this.dependents.delete(dependent);
+  }
+}
+
+function pair(below = [new Base(), new Base()]): { client: JoinEnd; server: JoinEnd; atClient: Reader; atServer: Reader } {
+  const client = new JoinEnd(below[0]!);
+  const server = new JoinEnd(below[1]!);
   client.connectTo(server);
   return { client, server, atClient: new Reader(client), atServer: new Reader(server) };
 }
@@ -104,4 +117,25 @@ test('an answer without a stream is its headers and an end', () => {
   server.sendHeaders(1, [[':status', '503']], true);
   expect(atClient.events).toEqual(['headers 503 end']);
   expect(server.sendData(1, new Uint8Array(1), false)).toBe(0);
+});
+
+test('a tunnel is kept while a join stands on it, and its loss ends both sides of the join, with the reason where there is one', () => {
+  const below = [new Base(), new Base()];
+  const { client, atServer, atClient } = pair(below);
+  expect(below.map(({ dependents }) => dependents.size)).toEqual([1, 1]);
+  below[0]!.cutOff = endOf('cert-revoked');
+  for (const dependent of below[0]!.dependents) dependent.tunnelLost();
+  expect([atClient.events, atServer.events]).toEqual([['reset -1'], ['reset -1']]);
+  expect(client.cutOff?.reason).toBe('cert-revoked');
+  expect(client.sendData(1, new Uint8Array(1), false)).toBe(0);
+  expect(below.map(({ dependents }) => dependents.size)).toEqual([0, 0]);
+});
+
+test('a join that is over lets go of its tunnel', () => {
+  const below = [new Base(), new Base()];
+  const { client, server } = pair(below);
+  client.detach();
+  client.reset(1, ErrorCode.CANCEL);
+  expect(below.map(({ dependents }) => dependents.size)).toEqual([0, 0]);
+  server.detach();
 });

@@ -4,13 +4,15 @@
  * Nothing else changes, by construction. A tunnel between the two is made first, with both certificates, as between strangers; only when its two ends turn out to be
  * in this process (they share a secret that TLS exports, RFC 8446 section 7.5) does a connection pass by it. What would have been a stream of that tunnel is then a
  * {@link Join}, on which the same code as ever stands at either end: the CONNECT is checked, authorised, enforced, logged and counted by `InboundStream`.
+ * Joins keep their tunnel, and end with it.
  */
 import type { Identity } from '../../mesh/index.ts';
 import type { TcpSocket } from '../../platform/net/index.ts';
 import type { Counter, Registry } from '../../platform/telemetry/index.ts';
 import { ErrorCode, type HeaderList } from '../../protocol/index.ts';
+import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
-import { NEVER_CONGESTED, type StreamHost, type TunnelStream } from '../core/tunnel.ts';
+import { NEVER_CONGESTED, type StreamHost, type Tunnel, type TunnelDependent, type TunnelStream } from '../core/tunnel.ts';
 import { type InboundHost, InboundStream } from './inbound-stream.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
 import type { PodProxy } from './pod-proxy.ts';
@@ -97,9 +99,9 @@ export class SameNode {
   }
 
   /** A connection that passes by this tunnel; begin it with {@link Join.connect}. */
-  join(server: InboundTunnel): Join {
+  join(client: ClientTunnel, server: InboundTunnel): Join {
     this.#joined.inc();
-    return new Join(server);
+    return new Join(client, server);
   }
 }
 
@@ -107,8 +109,12 @@ export class SameNode {
 const usable = (server: InboundTunnel): InboundTunnel | undefined =>
   server.isOpen && server.pod.workload?.applicationTunnel === undefined ? server : undefined;
 
+/** The end of a tunnel that a join's end stands on. */
+type Base = Pick<Tunnel, 'cutOff' | 'depend' | 'undepend'>;
+
 /** One of the two ends of a join: what a stream of a tunnel is to whoever holds it. */
-export class JoinEnd implements StreamHost {
+export class JoinEnd implements StreamHost, TunnelDependent {
+  readonly #base: Base;
   readonly http2 = this;
   readonly output = NEVER_CONGESTED;
   #other: JoinEnd = this;
@@ -118,6 +124,14 @@ export class JoinEnd implements StreamHost {
   /** Nothing more is sent from here. */
   #isEnded = false;
 
+  constructor(base: Base) {
+    this.#base = base;
+  }
+
+  get cutOff(): ConnectionEnd | undefined {
+    return this.#base.cutOff;
+  }
+
   connectTo(other: JoinEnd): void {
     this.#other = other;
     other.#other = this;
@@ -125,10 +139,22 @@ export class JoinEnd implements StreamHost {
 
   attach(_streamId: number, stream: TunnelStream): void {
     this.#stream = stream;
+    this.#base.depend(this);
   }
 
   detach(): void {
     this.#stream = undefined;
+    this.#base.undepend(this);
+  }
+
+  /** As a tunnel's streams end with it: a certificate that was revoked, say. */
+  tunnelLost(): void {
+    for (const end of [this, this.#other]) {
+      end.#isEnded = true;
+      const stream = end.#stream;
+      end.detach();
+      stream?.onTunnelReset(-1, true);
+    }
   }
 
   sendHeaders(_streamId: number, headers: HeaderList, endStream: boolean): void {
@@ -180,7 +206,7 @@ export class JoinEnd implements StreamHost {
     const other = this.#other;
     const stream = other.#stream;
     other.#isEnded = true;
-    other.#stream = undefined;
+    other.detach();
     if (!wasOver) stream?.onTunnelReset(code, false);
   }
 }
@@ -196,7 +222,7 @@ class ServerEnd extends JoinEnd implements InboundHost {
   readonly destinationIp: string;
 
   constructor(tunnel: InboundTunnel) {
-    super();
+    super(tunnel);
     this.pod = tunnel.pod;
     this.identity = tunnel.identity;
     this.identityUri = tunnel.identityUri;
@@ -215,9 +241,9 @@ class ServerEnd extends JoinEnd implements InboundHost {
 export class Join extends JoinEnd {
   readonly #server: ServerEnd;
 
-  constructor(tunnel: InboundTunnel) {
-    super();
-    this.#server = new ServerEnd(tunnel);
+  constructor(client: ClientTunnel, server: InboundTunnel) {
+    super(client);
+    this.#server = new ServerEnd(server);
     this.connectTo(this.#server);
   }
 
