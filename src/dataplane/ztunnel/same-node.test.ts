@@ -94,21 +94,35 @@ test('an end without data is one', () => {
   expect(atServer.events).toEqual(['end']);
 });
 
-test('a reset reaches the other side once, and nothing after it does', () => {
+test('a reset reaches the other side once, and nothing after it does', async () => {
   const { client, server, atServer, atClient } = pair();
   client.reset(1, ErrorCode.CANCEL);
   client.reset(1, ErrorCode.CANCEL);
   server.sendHeaders(1, [[':status', '200']], false);
   expect(server.sendData(1, new Uint8Array(1), false)).toBe(0);
+  expect(atServer.events).toEqual([]);
+  await Promise.resolve();
   expect(atServer.events).toEqual([`reset ${ErrorCode.CANCEL}`]);
   expect(atClient.events).toEqual([]);
 });
 
-test('a reset after both have ended well is none', () => {
+test('a reset that answers what ends a stream does not reach the side that is ending it', async () => {
+  const { client, server, atServer } = pair();
+  const onHeaders = () => client.reset(1, ErrorCode.CANCEL);
+  client.attach(1, Object.assign(new Reader(client), { onTunnelHeaders: onHeaders }));
+  server.sendHeaders(1, [[':status', '503']], true);
+  server.detach();
+  server.reset(1, ErrorCode.NO_ERROR);
+  await Promise.resolve();
+  expect(atServer.events).toEqual([]);
+});
+
+test('a reset after both have ended well is none', async () => {
   const { client, server, atServer } = pair();
   client.sendData(1, new Uint8Array(0), true);
   server.sendData(1, new Uint8Array(0), true);
   client.reset(1, ErrorCode.CANCEL);
+  await Promise.resolve();
   expect(atServer.events).toEqual(['end']);
 });
 
@@ -131,11 +145,13 @@ test('a tunnel is kept while a join stands on it, and its loss ends both sides o
   expect(below.map(({ dependents }) => dependents.size)).toEqual([0, 0]);
 });
 
-test('a join that is over lets go of its tunnel', () => {
+test('a join that is over lets go of its tunnel', async () => {
   const below = [new Base(), new Base()];
   const { client, server } = pair(below);
   client.detach();
   client.reset(1, ErrorCode.CANCEL);
+  await Promise.resolve();
   expect(below.map(({ dependents }) => dependents.size)).toEqual([0, 0]);
   server.detach();
+  expect(below[1]!.dependents.size).toBe(0);
 });

@@ -201,13 +201,19 @@ export class JoinEnd implements StreamHost, TunnelDependent {
   }
 
   reset(_streamId: number, code: ErrorCode): void {
-    const wasOver = this.#isEnded && this.#other.#isEnded;
-    this.#isEnded = true;
     const other = this.#other;
-    const stream = other.#stream;
+    const wasOver = this.#isEnded && other.#isEnded;
+    this.#isEnded = true;
     other.#isEnded = true;
-    other.detach();
-    if (!wasOver) stream?.onTunnelReset(code, false);
+    if (!wasOver) queueMicrotask(() => other.#wasReset(code));
+  }
+
+  /** Not within the call that caused it, as no tunnel does: this side may be about to end the stream itself. */
+  #wasReset(code: ErrorCode): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.detach();
+    stream.onTunnelReset(code, false);
   }
 }
 
