@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { Action, Scope } from '../../src/protocol/index.ts';
 import { dial, echo, type Peer, type ServerHandle, serve } from './apps.ts';
 import { ipBytes, Lab, ON_ONE_NODE, PLACEMENT, type TestProxy, until, WORKERS } from './lab.ts';
-import type { Node, Pod } from './network.ts';
+import { type Node, type Pod, run } from './network.ts';
 
 const lab = new Lab('zt-m', '10.71');
 const servers = new Map<string, ServerHandle>();
@@ -176,6 +176,30 @@ test('a client outside the mesh reaches a captured server plainly', async () => 
   expect(await exchange(outside, remote.ip)).toBe(ANSWER);
   await expectCounted(two, 'destination', destination, 'unknown', workloads);
   expect(servers.get('remote')!.sources.at(-1)).toBe(outside.ip);
+});
+
+test('many plain connections of one client at once are not mistaken for what the proxy makes in its name', async () => {
+  // Few ports, so that both kernels would choose the same ones.
+  const ports = 'net.ipv4.ip_local_port_range';
+  const before = run('ip', 'netns', 'exec', outside.namespace, 'sysctl', '-n', ports).trim().split(/\s+/).join(' ');
+  const choose = (range: string): void => {
+    for (const { namespace } of [outside, remote]) run('ip', 'netns', 'exec', namespace, 'sysctl', '-qw', `${ports}=${range}`);
+  };
+  choose('40000 40063');
+  try {
+    const peers: Peer[] = [];
+    for (let i = 0; i < 24; i++) {
+      const peer = dial(outside, remote.ip, 8080, 3000);
+      await peer.connected.promise;
+      peer.send('x');
+      await peer.bytes(2);
+      peers.push(peer);
+    }
+    for (const peer of peers) peer.finish();
+    await Promise.all(peers.map((peer) => peer.closed.promise));
+  } finally {
+    choose(before);
+  }
 });
 
 test('a service address is balanced to its endpoint, with the port translated and the service named', async () => {

@@ -102,6 +102,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
         address: this.#ip,
         port: this.#port,
         source: spoof ? this.peerIp : undefined,
+        lowSourcePort: spoof,
         sourceRequired: config.originalSource === true,
       },
       new PlainDial(this),

@@ -21,6 +21,11 @@ export interface DialOptions extends TcpOptions {
   readonly source?: string | undefined;
   /** Fail when the source address cannot be used; otherwise the kernel chooses one. */
   readonly sourceRequired?: boolean | undefined;
+  /**
+   * Choose the source port below those that kernels choose from. For a connection from `source` to an address and port that `source` itself has connections
+   * to: with the port of one of them, connection tracking would take it for that one and translate it as that one.
+   */
+  readonly lowSourcePort?: boolean | undefined;
   /** Limit for the connection, and for the TLS handshake after it. */
   readonly timeout: number;
   /** With `rejectUnauthorized` false: the chain is checked here, the names in the certificate by whoever dials. */
@@ -66,6 +71,19 @@ const NO_NAME_IN_CERTIFICATE = 'ERR_TLS_CERT_ALTNAME_INVALID';
 
 /** What the connection under TLS has to say, TLS says too. */
 const DEAF: SocketEvents = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+/** From behind the privileged ports to before those kernels choose from (`net.ipv4.ip_local_port_range`). */
+const LOW_PORTS = { first: 1024, count: 32_768 - 1024 };
+/** Ports tried before the kernel chooses. */
+const LOW_PORT_TRIES = 8;
+
+function bindLow(fd: number, address: string): boolean {
+  for (let tries = 0; tries < LOW_PORT_TRIES; tries++) {
+    const refused = bindSocket(fd, address, LOW_PORTS.first + Math.floor(Math.random() * LOW_PORTS.count));
+    if (refused?.code !== 'EADDRINUSE') return refused === undefined;
+  }
+  return false;
+}
 
 /** A connection attempt. `cancel` ends it silently. */
 export class Dial implements SocketEvents, Deadline {
@@ -127,7 +145,7 @@ export class Dial implements SocketEvents, Deadline {
   #bindAndConnect(fd: number, family: 4 | 6, options: DialOptions) {
     if (options.source !== undefined) {
       allowForeignAddress(fd, family);
-      const refused = bindSocket(fd, options.source);
+      const refused = options.lowSourcePort && bindLow(fd, options.source) ? undefined : bindSocket(fd, options.source);
       if (refused && options.sourceRequired) return refused;
     }
     return startConnect(fd, options.address, options.port);
