@@ -16,7 +16,10 @@ const LIMITS = { tableSize: 4096, listSize: 1 << 20 };
 const octetText = (maxLength: number): fc.Arbitrary<string> =>
   fc.uint8Array({ maxLength }).map((octets) => latin1(octets, 0, octets.length));
 const value = octetText(200).map((text) => text.replaceAll(/[\0\r\n]/g, ''));
-const visible = fc.string({ unit: fc.constantFrom(...' abcdefghijklmnopqrstuvwxyz0123456789-_./:;=,%{}"ABCXYZ~'), maxLength: 60 });
+const visible = fc
+  .string({ unit: fc.constantFrom(...' abcdefghijklmnopqrstuvwxyz0123456789-_./:;=,%{}"ABCXYZ~'), maxLength: 60 })
+  // hpack.js looks values up in an object, where these are found.
+  .filter((text) => !(text in {}));
 const name = fc.oneof(
   fc.constantFrom(':method', ':path', ':authority', 'baggage', 'forwarded', 'traceparent', 'cookie', 'x-a', 'x-b', 'content-length'),
   fc.string({ unit: fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz0123456789-_'), maxLength: 30 }).map((text) => `h${text}`), // hpack.js takes `constructor` for an indexed name
