@@ -89,6 +89,12 @@ export const END_REASONS = {
     'the control plane does not know this pod (yet)',
   ),
   'self-call': row('CONNECT', 503, 'attempted recursive call to ourselves', 'the port belongs to the proxy'),
+  'name-not-resolved': row(
+    'CONNECT',
+    503,
+    'cannot resolve the host name of the workload: ',
+    'the nameservers of the proxy do not know it, or do not answer; see spec.hosts and spec.endpoints of the ServiceEntry',
+  ),
   'not-supported': row('CONNECT', 503, 'not supported: ', 'this version of the proxy cannot do it'),
   'too-many-connections': row(
     'CONNECT',

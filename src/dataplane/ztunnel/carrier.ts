@@ -10,6 +10,7 @@ import type { Readiness } from '../core/readiness.ts';
 import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config, WorkloadInfo } from './config.ts';
 import type { ProxyContext } from './context.ts';
+import { HostNames } from './host-names.ts';
 import { PodManager } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
 import { SameNode } from './same-node.ts';
@@ -71,6 +72,7 @@ export class Carrier {
       maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
       sameNode: config.joinSameNode ? new SameNode(telemetry) : undefined,
       dns: undefined,
+      hostNames: new HostNames(telemetry, { ipv6: config.ipv6, random: Math.random }),
       random: Math.random,
     };
     const faults = telemetry.counter('lateen_connection_faults', 'Connections ended by a bug of this proxy (unstable)');

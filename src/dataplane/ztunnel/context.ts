@@ -5,6 +5,7 @@ import type { CertificateSource } from '../core/certificate-source.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Config } from './config.ts';
 import type { DnsService } from './dns/index.ts';
+import type { HostNames } from './host-names.ts';
 import type { SameNode } from './same-node.ts';
 
 export interface ProxyContext {
@@ -24,6 +25,7 @@ export interface ProxyContext {
   readonly sameNode: SameNode | undefined;
   /** Set before the first pod is served; undefined where DNS is left alone. */
   dns: DnsService | undefined;
+  readonly hostNames: HostNames;
   /** A number from 0 (inclusive) to 1. */
   readonly random: () => number;
 }

@@ -115,17 +115,11 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     }
     this.#hold();
     const { hostname, preferFamily } = route.target;
-    Bun.dns.lookup(hostname, { family: 'any' }).then(
-      (found) => {
-        if (this.#over) return;
-        const best = found.find((candidate) => candidate.family === preferFamily) ?? found[0];
-        if (best === undefined) this.#deny(endOf('connect-failed', `${hostname} has no address`));
-        else this.#go(withResolvedIp(route, best.address), source);
-      },
-      (error: Error) => {
-        if (!this.#over) this.#deny(endOf('connect-failed', `${hostname}: ${error.message}`));
-      },
-    );
+    this.#pod.context.hostNames.resolve(source, hostname, preferFamily, (resolution) => {
+      if (this.#over) return;
+      if (resolution.ok) this.#go(withResolvedIp(route, resolution.address), source);
+      else this.#deny(endOf('name-not-resolved', `${hostname}: ${resolution.error}`));
+    });
   }
 
   #routeOf(source: Workload): Route {
