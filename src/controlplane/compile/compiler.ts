@@ -10,6 +10,8 @@ import {
   objectKey,
   type PeerAuthentication,
   type Pod,
+  type ServiceEntry,
+  type WorkloadEntry,
 } from '../../platform/kubernetes/index.ts';
 import {
   askedWaypoints,
@@ -39,6 +41,7 @@ import {
   workloadAliases,
 } from '../wire.ts';
 import type { NewResource } from '../xds/store.ts';
+import { EntryCompiler } from './entries.ts';
 import type { CompiledChanges, CompiledKind, CompiledKinds, MovedPod } from './kinds.ts';
 import { MeshView } from './mesh-view.ts';
 import { NetworkAuthorizations } from './network-authorizations.ts';
@@ -69,6 +72,7 @@ export class MeshCompiler {
   readonly #networkAuthorizations = new NetworkAuthorizations();
   readonly view: MeshView;
   readonly #waypoints: WaypointIndex;
+  readonly entries: EntryCompiler;
   /** Service key → what became of its wish for a waypoint; absent when it has none. */
   readonly #bindings = new Map<string, WaypointBinding>();
   readonly #compiledPolicies = new Map<string, ConvertedPolicy>();
@@ -88,6 +92,14 @@ export class MeshCompiler {
   constructor(context: CompileContext, onError: (kind: CompiledKind, key: string, error: Error) => void = () => {}) {
     this.#context = context;
     this.#waypoints = new WaypointIndex(context.network);
+    this.entries = new EntryCompiler({
+      context,
+      waypoints: this.#waypoints,
+      services: this.#services,
+      namespace: (name) => this.#namespaces.get(name),
+      policiesFor: (namespace, labels) => this.#policiesFor(namespace, labels),
+      markPods: (namespace, labels) => this.#markPods(namespace, labels, false),
+    });
     this.view = new MeshView(context, this.#services, this.#pods, this.#bindings);
     this.#onError = onError;
   }
@@ -101,7 +113,7 @@ export class MeshCompiler {
       this.#dirtyPeers,
       this.#dirtyNetworkPolicies,
     ];
-    return this.#isNew || dirty.some(({ size }) => size > 0);
+    return this.#isNew || this.entries.isDirty || dirty.some(({ size }) => size > 0);
   }
 
   /** What became of a policy at the last `flush`. */
@@ -134,6 +146,8 @@ export class MeshCompiler {
     else if (kind === 'Service') this.#serviceChanged(key, object as KubeService | undefined);
     else if (kind === 'AuthorizationPolicy') this.#policyChanged(key, object as AuthorizationPolicy | undefined);
     else if (kind === 'PeerAuthentication') this.#peerChanged(key, object as PeerAuthentication | undefined);
+    else if (kind === 'ServiceEntry') this.entries.setEntry(key, object as ServiceEntry | undefined);
+    else if (kind === 'WorkloadEntry') this.entries.setWorkload(key, object as WorkloadEntry | undefined);
     else if (kind === 'NetworkPolicy') {
       this.#dirtyNetworkPolicies.add(key);
       this.#regroup(this.#networkPolicies.set(key, object as NetworkPolicy | undefined));
@@ -153,6 +167,7 @@ export class MeshCompiler {
     else this.#namespaces.set(name, namespace);
     if (namespaceInheritance(old) === namespaceInheritance(namespace)) return;
     for (const key of this.#services.keysIn(name)) this.#dirtyServices.add(key);
+    this.entries.namespaceChanged(name);
     if (waypointInheritance(old) === waypointInheritance(namespace)) return;
     for (const key of this.#pods.keysIn(name)) this.#dirtyPods.add(key);
   }
@@ -160,6 +175,7 @@ export class MeshCompiler {
   /** Whatever asks for one of these Gateways, and their own pods. */
   #waypointChanged(gateways: ReadonlySet<string>): void {
     if (gateways.size === 0) return;
+    this.entries.waypointChanged(gateways);
     const asks = (object: KubeService | Pod): boolean =>
       askedWaypoints(object, this.#namespaces.get(object.metadata.namespace ?? '')).some((key) => gateways.has(key));
     for (const service of this.#services.all()) if (asks(service)) this.#dirtyServices.add(objectKey(service));
@@ -214,6 +230,7 @@ export class MeshCompiler {
         this.#dirtyPods.add(objectKey(pod));
     }
     const name = key.slice(namespace.length + 1);
+    this.entries.serviceChanged(namespace, `${name}.${namespace}.svc.${this.#context.clusterDomain}`, [before, service]);
     for (const slice of this.#slices.in(namespace))
       if (slice.metadata.labels?.[SERVICE_NAME_LABEL] === name) this.#dirtySlices.add(objectKey(slice));
   }
@@ -223,7 +240,7 @@ export class MeshCompiler {
     this.#dirtyPolicies.add(key);
     for (const version of [before, policy]) {
       const labels = version?.spec?.selector?.matchLabels;
-      if (labels !== undefined && Object.keys(labels).length > 0) this.#markPods(version!.metadata.namespace ?? '', labels);
+      if (labels !== undefined && Object.keys(labels).length > 0) this.#markWorkloads(version!.metadata.namespace ?? '', labels);
     }
   }
 
@@ -236,7 +253,7 @@ export class MeshCompiler {
       const labels = version.spec?.selector?.matchLabels ?? {};
       const isWide = Object.keys(labels).length === 0;
       const isMesh = isWide && namespace === this.#context.rootNamespace;
-      this.#markPods(namespace, labels, isMesh);
+      this.#markWorkloads(namespace, labels, isMesh);
       // Selector policies that inherit their mode are made of the wider one too.
       if (isWide) for (const other of isMesh ? this.#peers.all() : this.#peers.in(namespace)) this.#dirtyPeers.add(objectKey(other));
     }
@@ -263,12 +280,17 @@ export class MeshCompiler {
     return labelledNamespace(namespace, this.#namespaces.get(namespace));
   }
 
-  /** Pods with these labels in the namespace; the root namespace stands for all of them. */
-  #markPods(
+  /** Pods and WorkloadEntries with these labels in the namespace; the root namespace stands for all of them. */
+  #markWorkloads(
     namespace: string,
     labels: Readonly<Record<string, string>>,
     everywhere: boolean = namespace === this.#context.rootNamespace,
   ): void {
+    this.#markPods(namespace, labels, everywhere);
+    this.entries.markWorkloads(namespace, labels, everywhere);
+  }
+
+  #markPods(namespace: string, labels: Readonly<Record<string, string>>, everywhere: boolean): void {
     for (const pod of everywhere ? this.#pods.all() : this.#pods.in(namespace))
       if (hasLabels(pod, labels)) this.#dirtyPods.add(objectKey(pod));
   }
@@ -290,6 +312,7 @@ export class MeshCompiler {
     this.#movedPods = [];
     this.#each(this.#dirtyServices, 'Service', (key) => this.#compileService(key, addresses));
     this.#each(this.#dirtySlices, 'EndpointSlice', (key) => this.#compileSlice(key, addresses));
+    this.entries.flush(addresses, (dirty, kind, compile) => this.#each(dirty, kind, compile));
     if (this.#context.networkPolicyAuthorizations && this.#dirtyPods.size + this.#dirtyNetworkPolicies.size > 0)
       this.#expandNetworkPolicies(authorizations);
     this.#each(this.#dirtyPods, 'Pod', (key) => this.#compilePod(key, addresses));
@@ -386,7 +409,8 @@ export class MeshCompiler {
       {
         node: this.#nodes.get(pod.spec.nodeName ?? ''),
         services,
-        policies: this.#policiesFor(pod),
+        entries: this.entries.selecting(namespace, pod.metadata.labels),
+        policies: this.#policiesFor(namespace, pod.metadata.labels, pod.metadata.name),
         ...(waypoint !== undefined && { waypoint }),
         ...(networkPolicy !== undefined && { networkPolicy }),
         ...(applicationTunnel !== undefined && { applicationTunnel }),
@@ -419,11 +443,10 @@ export class MeshCompiler {
     for (const key of attached) this.#dirtyPods.add(key);
   }
 
-  /** Keys of selector policies of the pod's namespace and the root namespace, with those made from PeerAuthentication; sorted. */
-  #policiesFor(pod: Pod): string[] {
-    const namespace = pod.metadata.namespace ?? '';
+  /** Keys of selector policies of a workload's namespace and the root namespace, with those made from PeerAuthentication; sorted. */
+  #policiesFor(namespace: string, labels: Readonly<Record<string, string>> | undefined, pod?: string): string[] {
     const { rootNamespace } = this.#context;
-    const subject = { namespace, labels: pod.metadata.labels };
+    const subject = { namespace, labels };
     const keys: string[] = [];
     for (const scope of namespace === rootNamespace ? [namespace] : [namespace, rootNamespace]) {
       for (const policy of this.#policies.in(scope)) {
@@ -432,7 +455,7 @@ export class MeshCompiler {
         if (compiled !== undefined && selectsWorkload(compiled, subject, rootNamespace)) keys.push(key);
       }
     }
-    const converted = this.#networkAuthorizations.keyFor(namespace, pod.metadata.name ?? '');
+    const converted = pod === undefined ? undefined : this.#networkAuthorizations.keyFor(namespace, pod);
     if (converted !== undefined) keys.push(converted);
     keys.push(...effectivePeerAuthentication(this.#peersFor(namespace), subject, rootNamespace).keys);
     return keys.sort();

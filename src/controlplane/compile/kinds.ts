@@ -9,6 +9,8 @@ import type {
   Node,
   PeerAuthentication,
   Pod,
+  ServiceEntry,
+  WorkloadEntry,
 } from '../../platform/kubernetes/index.ts';
 import type { NewResource } from '../xds/store.ts';
 
@@ -24,6 +26,8 @@ export interface CompiledKinds {
   NetworkPolicy: NetworkPolicy;
   Gateway: Gateway;
   GatewayClass: GatewayClass;
+  ServiceEntry: ServiceEntry;
+  WorkloadEntry: WorkloadEntry;
 }
 export type CompiledKind = keyof CompiledKinds;
 

@@ -1,5 +1,13 @@
 /** Objects and comparisons that the compiler's tests share; a test file only so that the import rule leaves it alone. */
-import type { AuthorizationPolicy, NetworkPolicy, PeerAuthentication, Pod, Service } from '../../platform/kubernetes/index.ts';
+import type {
+  AuthorizationPolicy,
+  NetworkPolicy,
+  PeerAuthentication,
+  Pod,
+  Service,
+  ServiceEntry,
+  WorkloadEntry,
+} from '../../platform/kubernetes/index.ts';
 import { ResourceStore } from '../xds/store.ts';
 import { MeshCompiler } from './compiler.ts';
 import type { CompiledKind, CompiledKinds } from './kinds.ts';
@@ -74,6 +82,28 @@ export const peer = (
   namespace = 'shop',
   created = '2026-01-01T00:00:00Z',
 ): Entry => ({ kind: 'PeerAuthentication', object: { metadata: { name, namespace, creationTimestamp: created }, spec } });
+
+export const serviceEntry = (
+  name: string,
+  spec: Partial<ServiceEntry['spec']> = {},
+  over: { namespace?: string; created?: string; labels?: Record<string, string>; addresses?: { value: string; host?: string }[] } = {},
+): Entry => ({
+  kind: 'ServiceEntry',
+  object: {
+    metadata: {
+      name,
+      namespace: over.namespace ?? 'shop',
+      creationTimestamp: over.created ?? '2026-01-01T00:00:00Z',
+      ...(over.labels && { labels: over.labels }),
+    },
+    spec: { hosts: ['db.example.com'], ports: [{ number: 5432, name: 'pg', protocol: 'TCP' }], resolution: 'STATIC', ...spec },
+    ...(over.addresses && { status: { addresses: over.addresses } }),
+  },
+});
+export const workloadEntry = (name: string, spec: WorkloadEntry['spec'], namespace = 'shop'): Entry => ({
+  kind: 'WorkloadEntry',
+  object: { metadata: { name, namespace }, spec },
+});
 
 export const keyOf = (object: { readonly metadata: { namespace?: string; name?: string } }): string =>
   object.metadata.namespace ? `${object.metadata.namespace}/${object.metadata.name}` : (object.metadata.name ?? '');

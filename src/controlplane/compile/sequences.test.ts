@@ -16,7 +16,9 @@ import {
   policy,
   put,
   service,
+  serviceEntry,
   snapshot,
+  workloadEntry,
 } from './objects.test.ts';
 
 const ns = fc.constantFrom('shop', 'bank', 'istio-system');
@@ -104,6 +106,39 @@ const object: fc.Arbitrary<Entry> = fc.oneof(
       .map(([namespace, n, s, mode, port, created]) =>
         peer(n, optional({ selector: s, mtls: mode, portLevelMtls: port && { '8080': port } }), namespace, created),
       ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(
+        ns,
+        name,
+        fc.uniqueArray(fc.constantFrom('x.example.com', 'y.example.com', 'a.shop.svc.cluster.local'), { minLength: 1 }),
+        fc.constantFrom('NONE' as const, 'STATIC' as const, 'DNS' as const),
+        fc.constantFrom('pods', 'endpoints', 'nothing'),
+        fc.constantFrom(['*'], ['.'], ['~']),
+        fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'),
+        labels,
+      )
+      .map(([namespace, n, hosts, resolution, takes, exportTo, created, l]) =>
+        serviceEntry(
+          n,
+          {
+            hosts,
+            resolution,
+            exportTo: [...exportTo],
+            ...(takes === 'pods' && { workloadSelector: { labels: l } }),
+            ...(takes === 'endpoints' && { endpoints: [{ address: '192.0.2.1' }, { address: 'ep.example.com', weight: 2 }] }),
+          },
+          { namespace, created },
+        ),
+      ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(ns, name, labels, fc.constantFrom('', '192.0.2.8', 'vm.example.com'))
+      .map(([namespace, n, l, address]) => workloadEntry(n, { address, network: 'far', labels: l }, namespace)),
   },
 );
 /** Random sequences of changes to these objects: compiled as they come, they must end where compiling from nothing does. */

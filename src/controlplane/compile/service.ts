@@ -149,6 +149,18 @@ function namedPort(pod: Pod, name: string): number | undefined {
   return undefined;
 }
 
+/** The Service's ports at a workload that has its own `ports`, by their names; a named port it does not have is left out. */
+export function portsOnEndpoint(service: KubeService, own: Readonly<Record<string, number>>): ServicePort[] {
+  const ports: ServicePort[] = [];
+  for (const port of tcpPorts(service)) {
+    const target = port.targetPort ?? port.port;
+    const isNamed = typeof target === 'string' && !/^\d+$/.test(target);
+    const targetPort = isNamed ? own[target] : (own[port.name ?? ''] ?? Number(target));
+    if (targetPort !== undefined) ports.push({ servicePort: port.port, targetPort, appProtocol: appProtocolOf(port) });
+  }
+  return ports;
+}
+
 /** The Service's ports at an address that no pod stands for, by port name from the slice. */
 export function portsOnSlice(
   service: KubeService,

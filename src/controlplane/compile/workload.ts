@@ -1,4 +1,4 @@
-import type { EndpointSlice, Service as KubeService, Node, Pod } from '../../platform/kubernetes/index.ts';
+import type { EndpointSlice, Service as KubeService, Node, Pod, ServiceEntry } from '../../platform/kubernetes/index.ts';
 import {
   canonicalIp,
   canonicalName,
@@ -12,10 +12,11 @@ import {
   type Workload,
   workloadNameOf,
 } from '../wire.ts';
+import { speaksTunnel } from './endpoint.ts';
 import { type CompileContext, portsOnPod, portsOnSlice, serviceHostname } from './service.ts';
+import { servicesAt } from './service-entry.ts';
 
 const REDIRECTION = 'ambient.istio.io/redirection';
-const TUNNEL_LABEL = 'networking.istio.io/tunnel';
 const NETWORK_LABEL = 'topology.istio.io/network';
 const NO_LOCALITY: Locality = { region: '', zone: '', subzone: '' };
 
@@ -24,6 +25,8 @@ export interface PodSurroundings {
   readonly node: Node | undefined;
   /** The Services of its namespace that select it. */
   readonly services: readonly KubeService[];
+  /** The ServiceEntries of its namespace that select it, in their order. */
+  readonly entries: readonly ServiceEntry[];
   /** Keys of the policies that apply to it by selector, sorted. */
   readonly policies: readonly string[];
   readonly waypoint?: GatewayAddress;
@@ -45,7 +48,7 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
   if (!isInMesh(pod)) return undefined;
   const addresses = addressesOf(pod);
   const labels = metadata.labels ?? {};
-  const nativeTunnel = (labels[TUNNEL_LABEL] ?? '').split(',').some((item) => item.trim() === 'http');
+  const nativeTunnel = speaksTunnel(labels);
   const isCaptured = metadata.annotations?.[REDIRECTION] === 'enabled';
   const isReady =
     metadata.deletionTimestamp === undefined &&
@@ -58,6 +61,7 @@ export function compilePod(pod: Pod, around: PodSurroundings, context: CompileCo
       portsOnPod(service, pod),
     );
   }
+  for (const entry of around.entries) for (const [key, ports] of servicesAt(entry)) if (!services.has(key)) services.set(key, ports);
   return {
     uid: uidOfPod(pod, context),
     name: metadata.name ?? '',

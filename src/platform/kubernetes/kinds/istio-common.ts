@@ -23,7 +23,8 @@ export const targetRef = object(
   ['kind', 'name'],
 );
 export type PolicyTargetReference = Static<typeof targetRef>;
-export const istioStatus = object({ conditions, validationMessages: list(opaque), observedGeneration: int64 });
+export const istioStatusFields = { conditions, validationMessages: list(opaque), observedGeneration: int64 };
+export const istioStatus = object(istioStatusFields);
 
 /** `istio.networking.v1alpha3.StringMatch`: one of its fields. */
 export const stringMatch = object({ exact: string, prefix: string, regex: string }, [], atMostOne('exact', 'prefix', 'regex'));

@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import { exportTo, istioStatus, NETWORKING_GROUP, networkingSelector } from './istio-common.ts';
+import { exportTo, istioStatus, istioStatusFields, NETWORKING_GROUP, networkingSelector } from './istio-common.ts';
 import { age, ageColumn, column, defineKind, nameColumn } from './kind.ts';
 import { kindSchema } from './meta.ts';
 import { between, choice, limited, list, listMap, map, object, string, text, uint32 } from './schema.ts';
@@ -24,6 +24,11 @@ const servicePort = object({ number: port, protocol: text({ maxLength: 256 }), n
   'name',
 ]);
 export type ServiceEntryPort = Static<typeof servicePort>;
+/** With the addresses its hosts were given, where it lists none. */
+const serviceEntryStatus = object({
+  ...istioStatusFields,
+  addresses: list(object({ value: text({ maxLength: 64 }), host: text({ maxLength: 256 }) })),
+});
 const serviceEntrySchema = kindSchema(
   {
     spec: object(
@@ -40,7 +45,7 @@ const serviceEntrySchema = kindSchema(
       },
       ['hosts'],
     ),
-    status: istioStatus,
+    status: serviceEntryStatus,
   },
   ['spec'],
 );
