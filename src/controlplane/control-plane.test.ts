@@ -16,7 +16,11 @@ import {
   PodKind,
   SecretKind,
   type Service,
+  type ServiceEntry,
+  ServiceEntryKind,
   ServiceKind,
+  type WorkloadEntry,
+  WorkloadEntryKind,
 } from '../platform/kubernetes/index.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE } from '../protocol/index.ts';
 import * as wire from '../protocol/messages/index.ts';
@@ -108,6 +112,61 @@ test('a proxy gets every workload, service and policy, then only what changes, a
 
   await api.client.patch(PodKind, 'web-1', { metadata: { annotations: { unrelated: 'x' } } }, { namespace: 'shop' });
   await client.expectSilence();
+  client.close();
+});
+
+test('a ServiceEntry gets addresses for its hosts, is pushed with them and its endpoints, and says so in its status', async () => {
+  const client = connect();
+  client.begin(ADDRESS_TYPE);
+  client.begin(AUTHORIZATION_TYPE);
+  await client.nextAcked();
+  await client.nextAcked();
+  await api.client.create<ServiceEntry>(ServiceEntryKind, {
+    metadata: { name: 'db', namespace: 'shop' },
+    spec: {
+      hosts: ['db.example.com'],
+      resolution: 'STATIC',
+      ports: [{ number: 5432, name: 'pg', protocol: 'TCP' }],
+      workloadSelector: { labels: { app: 'vm' } },
+      exportTo: ['.', 'other'],
+    },
+  });
+  await api.client.create<WorkloadEntry>(WorkloadEntryKind, {
+    metadata: { name: 'vm', namespace: 'shop' },
+    spec: { address: '192.0.2.9', labels: { app: 'vm' } },
+  });
+  const status = async () => (await api.client.get<ServiceEntry>(ServiceEntryKind, 'db', { namespace: 'shop' })).status;
+  const given = await eventually(async () => {
+    const now = await status();
+    expect(now?.addresses).toHaveLength(2);
+    expect(now?.conditions?.[0]).toMatchObject({
+      type: 'ZtunnelAccepted',
+      status: 'True',
+      reason: 'UnsupportedValue',
+      message: expect.stringContaining('spec.exportTo'),
+      observedGeneration: 1,
+    });
+    return now!.addresses![0]!.value!;
+  });
+  expect(given).toStartWith('240.240.');
+  const seen = new Map<string, Response['resources'][number]>();
+  const vm = 'Kubernetes/networking.istio.io/WorkloadEntry/shop/vm';
+  const service = () => {
+    const resource = seen.get('shop/db.example.com');
+    const { type } = fromBinary(wire.AddressSchema, resource?.value ?? new Uint8Array(0));
+    return type.case === 'service' ? type.value : undefined;
+  };
+  while (service()?.addresses.length !== 2 || !seen.has(vm))
+    for (const resource of (await client.nextAcked()).resources) seen.set(resource.name, resource);
+  expect(service()!.addresses[0]!.address.join('.')).toBe(given);
+  expect(service()!.visibility).toBe(wire.Service_Visibility.NAMESPACE);
+  const { type } = fromBinary(wire.AddressSchema, seen.get(vm)!.value);
+  expect(type.case === 'workload' && Object.keys(type.value.services)).toEqual(['shop/db.example.com']);
+  await api.client.delete(ServiceEntryKind, 'db', { namespace: 'shop' });
+  await api.client.delete(WorkloadEntryKind, 'vm', { namespace: 'shop' });
+  const removed: string[] = [];
+  while (removed.length < 2) removed.push(...(await client.nextAcked()).removed);
+  expect(removed.sort()).toEqual([vm, 'shop/db.example.com'].sort());
   client.close();
 });
 

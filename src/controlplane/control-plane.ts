@@ -23,7 +23,10 @@ import {
   type Secret,
   SecretKind,
   type Service,
+  type ServiceEntry,
+  ServiceEntryKind,
   ServiceKind,
+  WorkloadEntryKind,
 } from '../platform/kubernetes/index.ts';
 import type { Logger, Logging } from '../platform/telemetry/index.ts';
 import { Authenticator } from './ca/authenticate.ts';
@@ -84,6 +87,7 @@ export class ControlPlane {
   /** Undefined where NetworkPolicies are not looked at. */
   readonly #networkPolicyProblems: NetworkPolicyProblems | undefined;
   readonly #services: Informer<Service>;
+  readonly #entries: Informer<ServiceEntry>;
   readonly #waypoints: WaypointDeployer;
   readonly #routing: Routing;
   readonly #extensions: ExtensionStatus;
@@ -149,6 +153,8 @@ export class ControlPlane {
         count: this.metrics.networkPolicyProblems,
         log: logging.logger('controlplane::networkpolicy'),
       });
+    this.#entries = this.#watch('ServiceEntry', ServiceEntryKind, withoutManagedFields, true);
+    this.#watch('WorkloadEntry', WorkloadEntryKind, withoutManagedFields, true);
     this.#routing = new Routing({
       client,
       view: this.#compiler.view,
@@ -343,6 +349,8 @@ export class ControlPlane {
       policies: this.#policies,
       peers: this.#peers,
       services: this.#services,
+      entries: this.#entries,
+      namespaces: this.#namespaces,
       rootNamespace: this.#config.rootNamespace,
       onWrite: (result, error) => this.#statusWritten(result, error),
     });

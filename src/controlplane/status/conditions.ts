@@ -1,4 +1,5 @@
-import type { AuthorizationPolicy, PeerAuthentication } from '../../platform/kubernetes/index.ts';
+import type { AuthorizationPolicy, PeerAuthentication, ServiceEntry } from '../../platform/kubernetes/index.ts';
+import { entryProblems } from '../compile/service-entry.ts';
 import { type ConvertedPolicy, peerAuthenticationProblems, WAYPOINT_BOUND } from '../wire.ts';
 
 /** One proxy's view of one policy. */
@@ -47,6 +48,18 @@ export function peerConditions(
       ? { type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted', message: 'attached to ztunnel' }
       : { type: 'ZtunnelAccepted', status: 'True', reason: 'UnsupportedValue', message: problems.join('; ') };
   return proxies === undefined ? [accepted] : [accepted, syncedCondition(proxies)];
+}
+
+/** Conditions of a ServiceEntry: what of it node proxies cannot do, and what became of its wish for a waypoint. */
+export function entryConditions(entry: ServiceEntry, binding: WantedCondition | undefined): WantedCondition[] {
+  const problems = entryProblems(entry);
+  const accepted = { type: 'ZtunnelAccepted', status: 'True' } as const;
+  return [
+    problems.length === 0
+      ? { ...accepted, reason: 'Accepted', message: 'known to node proxies' }
+      : { ...accepted, reason: 'UnsupportedValue', message: problems.join('; ') },
+    ...(binding === undefined ? [] : [binding]),
+  ];
 }
 
 /** Which proxies have the object's current content. */

@@ -6,18 +6,29 @@ import {
   isNotFound,
   type KubeClient,
   type KubeObject,
+  type Namespace,
   objectKey,
   type PeerAuthentication,
   PeerAuthenticationKind,
   type Resource,
   type Service,
+  type ServiceEntry,
+  ServiceEntryKind,
   ServiceKind,
 } from '../../platform/kubernetes/index.ts';
 import { convertedPeerKey, type MeshCompiler } from '../compile/compiler.ts';
+import { giveAddresses } from '../compile/entry-addresses.ts';
 import { AUTHORIZATION_TYPE } from '../wire.ts';
 import type { Connection } from '../xds/connection.ts';
 import type { ResourceStore } from '../xds/store.ts';
-import { authorizationConditions, mergeConditions, type ProxyState, peerConditions, type WantedCondition } from './conditions.ts';
+import {
+  authorizationConditions,
+  entryConditions,
+  mergeConditions,
+  type ProxyState,
+  peerConditions,
+  type WantedCondition,
+} from './conditions.ts';
 
 type Conditions = Parameters<typeof mergeConditions>[0];
 interface WithStatus extends KubeObject {
@@ -32,6 +43,8 @@ export interface StatusSources {
   readonly policies: Informer<AuthorizationPolicy>;
   readonly peers: Informer<PeerAuthentication>;
   readonly services: Informer<Service>;
+  readonly entries: Informer<ServiceEntry>;
+  readonly namespaces: Informer<Namespace>;
   readonly rootNamespace: string;
   readonly onWrite: (result: 'written' | 'conflict' | 'failed', error?: Error) => void;
 }
@@ -39,11 +52,11 @@ export interface StatusSources {
 /** Writes at once; more would only queue in the API server. */
 const PARALLEL = 8;
 
-/** Brings the conditions of every policy and Service up to date; writes only those that say something else than before. */
+/** Brings the conditions of every policy, Service and ServiceEntry up to date; writes only those that say something else than before. */
 export async function writeStatus(sources: StatusSources, now: () => Date = () => new Date()): Promise<void> {
   const proxies = [...sources.connections()].filter((connection) => connection.isZtunnel);
   const jobs: (() => Promise<void>)[] = [];
-  const consider = <T extends WithStatus>(resource: Resource<T>, object: T, wanted: readonly WantedCondition[]) => {
+  const consider = <T extends WithStatus>(resource: Resource<T>, object: T, wanted: readonly WantedCondition[], more?: object) => {
     const generation = object.metadata?.generation; // Services have none
     const conditions = mergeConditions(
       object.status?.conditions,
@@ -53,7 +66,8 @@ export async function writeStatus(sources: StatusSources, now: () => Date = () =
         .toISOString()
         .replace(/\.\d+Z$/, 'Z'),
     );
-    if (conditions !== undefined) jobs.push(() => write(sources, resource, object, conditions, generation));
+    if (conditions !== undefined || more !== undefined)
+      jobs.push(() => write(sources, resource, object, { ...(conditions && { conditions }), ...more }, generation));
   };
   for (const policy of sources.policies.all()) {
     const key = objectKey(policy);
@@ -70,6 +84,14 @@ export async function writeStatus(sources: StatusSources, now: () => Date = () =
     const condition = sources.compiler.binding(objectKey(service))?.condition;
     if (condition !== undefined || service.status?.conditions !== undefined)
       consider<Service>(ServiceKind, service, condition === undefined ? [] : [condition]);
+  }
+  const given = giveAddresses(sources.entries.all(), (name) => sources.namespaces.get('', name));
+  for (const entry of sources.entries.all()) {
+    const key = objectKey(entry);
+    const addresses = given.get(key) ?? [];
+    const isNews = !Bun.deepEquals(addresses, entry.status?.addresses ?? []);
+    const wanted = entryConditions(entry, sources.compiler.entries.binding(key)?.condition);
+    consider<ServiceEntry>(ServiceEntryKind, entry, wanted, isNews ? { addresses } : undefined);
   }
   await Promise.all(
     Array.from({ length: PARALLEL }, async () => {
@@ -94,7 +116,7 @@ async function write<T extends WithStatus>(
   sources: StatusSources,
   resource: Resource<T>,
   object: T,
-  conditions: NonNullable<Conditions>,
+  status: object,
   generation: number | undefined,
 ): Promise<void> {
   const { name, namespace, resourceVersion } = object.metadata ?? {};
@@ -103,7 +125,7 @@ async function write<T extends WithStatus>(
     await sources.client.patchStatus(
       resource,
       name!,
-      { metadata: { resourceVersion }, status: { conditions, ...(generation !== undefined && { observedGeneration: generation }) } },
+      { metadata: { resourceVersion }, status: { ...status, ...(generation !== undefined && { observedGeneration: generation }) } },
       { namespace: namespace! },
     );
     sources.onWrite('written');
