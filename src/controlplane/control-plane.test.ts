@@ -296,8 +296,26 @@ test('a PeerAuthentication reaches the workloads it is about and reports on itse
       (await api.client.get<PeerAuthentication>(PeerAuthenticationKind, 'default', { namespace: 'shop' })).status?.conditions?.[0],
     ).toMatchObject({ type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted' }),
   );
+  // A second one for the same pods changes nothing, and is told so until the first is gone.
+  await Bun.sleep(1100); // ages are whole seconds
+  await api.client.create<PeerAuthentication>(PeerAuthenticationKind, {
+    metadata: { name: 'second', namespace: 'shop' },
+    spec: { mtls: { mode: 'PERMISSIVE' } },
+  });
+  const second = async () =>
+    (await api.client.get<PeerAuthentication>(PeerAuthenticationKind, 'second', { namespace: 'shop' })).status?.conditions?.[0];
+  await eventually(async () =>
+    expect(await second()).toMatchObject({
+      type: 'ZtunnelAccepted',
+      status: 'False',
+      reason: 'Conflicted',
+      message: expect.stringContaining('shop/default is older'),
+    }),
+  );
   await api.client.delete(PeerAuthenticationKind, 'default', { namespace: 'shop' });
   expect(workloadOf(await client.nextAcked(), WEB_1).authorizationPolicies).toEqual([]);
+  await eventually(async () => expect(await second()).toMatchObject({ status: 'True', reason: 'Accepted' }));
+  await api.client.delete(PeerAuthenticationKind, 'second', { namespace: 'shop' });
   client.close();
 });
 

@@ -46,6 +46,7 @@ export {
   mergeRoutes,
   type PlanConflict,
   type PodGroup,
+  peerAuthenticationConflicts,
   peerAuthenticationProblems,
   problemText,
   type RouteConflict,

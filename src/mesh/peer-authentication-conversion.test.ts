@@ -6,6 +6,7 @@ import {
   effectivePeerAuthentication,
   inheritedPeerMode,
   type PeerAuthenticationObject,
+  peerAuthenticationConflicts,
   peerAuthenticationProblems,
   staticStrictPolicy,
 } from './peer-authentication-conversion.ts';
@@ -124,4 +125,17 @@ test('names what has no effect', () => {
     'spec.portLevelMtls: ignored, it needs spec.selector',
   ]);
   expect(peerAuthenticationProblems(peer('p', 'STRICT', { app: 'a', ports: { 80: 'STRICT' } }), ROOT)).toEqual([]);
+});
+
+test('a younger policy for the same workloads is told which one it loses against', () => {
+  const old = peer('old', 'STRICT');
+  const young = peer('young', 'PERMISSIVE', { at: '2026-02-01T00:00:00Z' });
+  const others = [
+    peer('selector', 'STRICT', { app: 'a', at: '2020-01-01T00:00:00Z' }),
+    peer('elsewhere', 'STRICT', { namespace: 'other', at: '2020-01-01T00:00:00Z' }),
+  ];
+  const all = [young, old, ...others];
+  expect([...peerAuthenticationConflicts(all)]).toEqual([[young, old]]);
+  const [first, second] = [peer('a', 'STRICT', { app: 'x' }), peer('b', 'STRICT', { app: 'x' })];
+  expect([...peerAuthenticationConflicts([second, first])]).toEqual([[second, first]]);
 });

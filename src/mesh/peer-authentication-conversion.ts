@@ -97,6 +97,24 @@ export const peerAuthenticationProblems = ({ metadata, spec }: PeerAuthenticatio
   return problems;
 };
 
+/** Policies for the same workloads (a whole namespace, or one selector): each that has no effect, with the oldest one, which has. */
+export const peerAuthenticationConflicts = <P extends PeerAuthenticationObject>(policies: Iterable<P>): ReadonlyMap<P, P> => {
+  const groups = new Map<string, P[]>();
+  for (const policy of policies) {
+    const selector = Object.entries(selectorLabels(policy.spec?.selector) ?? {}).sort();
+    const subject = JSON.stringify([policy.metadata.namespace, selector]);
+    const group = groups.get(subject);
+    if (group === undefined) groups.set(subject, [policy]);
+    else group.push(policy);
+  }
+  const losers = new Map<P, P>();
+  for (const group of groups.values()) {
+    const [oldest, ...others] = group.sort(byAge);
+    for (const other of others) losers.set(other, oldest!); // a group has at least one
+  }
+  return losers;
+};
+
 export interface EffectivePeerAuthentication {
   /** The mode of ports without an exception. */
   readonly mode: PeerMode;

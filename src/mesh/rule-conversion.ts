@@ -16,13 +16,18 @@ const L7_OPERATION = ['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'no
 type Parse<V> = (text: string) => V | undefined;
 type Texts = readonly string[] | undefined;
 
-/** `*` any value, `*x` suffix, `x*` prefix, else exact. An empty text matches nothing anyone has. */
+/** `*` any value, `*x` suffix, `x*` prefix, else exact. Undefined for what nobody's name or identity is like: no text, a `*` anywhere else. */
 export const parseStringMatch = (text: string): StringMatch | undefined => {
-  if (text === '') return undefined;
   if (text === '*') return { kind: 'presence' };
-  if (text.startsWith('*')) return { kind: 'suffix', value: text.slice(1) };
-  return text.endsWith('*') ? { kind: 'prefix', value: text.slice(0, -1) } : { kind: 'exact', value: text };
+  const isSuffix = text.startsWith('*');
+  const isPrefix = !isSuffix && text.endsWith('*');
+  const value = isSuffix ? text.slice(1) : isPrefix ? text.slice(0, -1) : text;
+  if (value === '' || value.includes('*')) return undefined;
+  return { kind: isSuffix ? 'suffix' : isPrefix ? 'prefix' : 'exact', value };
 };
+
+/** Principals are written without their scheme; with it nobody has one. */
+const parsePrincipal = (text: string): StringMatch | undefined => (text.includes('://') ? undefined : parseStringMatch(text));
 
 /** Converts the rules of one policy and remembers what could not be enforced as written. */
 export class RuleConverter {
@@ -54,8 +59,8 @@ export class RuleConverter {
     const account: Parse<ServiceAccountMatch> = (text) => this.#account(text);
     return this.#finish(safe, path, {
       ...NEVER,
-      principals: safe.positive(this.#read(source.principals, `${path}.principals`, parseStringMatch)),
-      notPrincipals: safe.negative(this.#read(source.notPrincipals, `${path}.notPrincipals`, parseStringMatch)),
+      principals: safe.positive(this.#read(source.principals, `${path}.principals`, parsePrincipal)),
+      notPrincipals: safe.negative(this.#read(source.notPrincipals, `${path}.notPrincipals`, parsePrincipal)),
       namespaces: safe.positive(this.#read(source.namespaces, `${path}.namespaces`, parseStringMatch)),
       notNamespaces: safe.negative(this.#read(source.notNamespaces, `${path}.notNamespaces`, parseStringMatch)),
       serviceAccounts: safe.positive(this.#read(source.serviceAccounts, `${path}.serviceAccounts`, account)),
@@ -91,7 +96,7 @@ export class RuleConverter {
         return clause({ namespaces, notNamespaces });
       }
       case 'source.principal': {
-        const [principals, notPrincipals] = both(parseStringMatch);
+        const [principals, notPrincipals] = both(parsePrincipal);
         return clause({ principals, notPrincipals });
       }
       case 'destination.ip': {
@@ -134,10 +139,10 @@ export class RuleConverter {
     });
   }
 
-  /** `namespace/account`, or an account of the policy's own namespace. */
+  /** `namespace/account`, or an account of the policy's own namespace. There are no wildcards here. */
   #account(text: string): ServiceAccountMatch | undefined {
     const parts = text.split('/');
-    if (parts.length > 2 || parts.includes('')) return undefined;
+    if (parts.length > 2 || parts.includes('') || text.includes('*')) return undefined;
     return parts.length === 1
       ? { namespace: this.#namespace, serviceAccount: parts[0]! }
       : { namespace: parts[0]!, serviceAccount: parts[1]! };

@@ -112,6 +112,34 @@ test('services carry addresses, families and load balancing; ExternalName is lef
   );
 });
 
+test('how a service is balanced: its field, then its annotation, then its namespace’s, and Local before all', () => {
+  const distribution = (value: string) => ({ 'networking.istio.io/traffic-distribution': value });
+  const namespace: Entry = { kind: 'Namespace', object: { metadata: { name: 'shop', annotations: distribution('PreferClose') } } };
+  const close = [wire.LoadBalancing_Scope.NETWORK, wire.LoadBalancing_Scope.REGION, wire.LoadBalancing_Scope.ZONE];
+  const node = [...close, wire.LoadBalancing_Scope.SUBZONE, wire.LoadBalancing_Scope.NODE];
+  const preference = (spec: Parameters<typeof service>[1], own: string | undefined, ...around: Entry[]) => {
+    const entry = service('s', spec);
+    if (own !== undefined) entry.object.metadata.annotations = distribution(own);
+    const balancing = serviceOf([entry, ...around])?.loadBalancing;
+    return balancing && [wire.LoadBalancing_Mode[balancing.mode], balancing.routingPreference];
+  };
+  expect(preference({ trafficDistribution: 'PreferClose' }, 'PreferSameNode')).toEqual(['FAILOVER', close]);
+  expect(preference({}, 'PreferSameNode', namespace)).toEqual(['FAILOVER', node]);
+  expect(preference({}, undefined, namespace)).toEqual(['FAILOVER', close]);
+  expect(preference({}, 'Any', namespace)).toBeUndefined();
+  expect(preference({ internalTrafficPolicy: 'Local', trafficDistribution: 'PreferSameZone' }, 'PreferClose', namespace)).toEqual([
+    'STRICT',
+    [wire.LoadBalancing_Scope.NODE],
+  ]);
+});
+
+test('unready pods stay endpoints of the services that publish them, and say that they are not well', () => {
+  const entries = [pod('p', { ready: false }), service('s', { publishNotReadyAddresses: true }), service('t', { clusterIP: 'None' })];
+  expect(workload(entries)?.status).toBe(wire.WorkloadStatus.UNHEALTHY);
+  expect(Object.keys(workload(entries)?.services ?? {})).toEqual(['shop/s.shop.svc.cluster.local', 'shop/t.shop.svc.cluster.local']);
+  expect(serviceOf(entries, 'shop/t.shop.svc.cluster.local')?.loadBalancing).toBeUndefined();
+});
+
 test('addresses of a slice that no pod stands for are workloads of their own', () => {
   const slice: Entry = {
     kind: 'EndpointSlice',

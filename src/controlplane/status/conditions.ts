@@ -39,7 +39,12 @@ export function peerConditions(
   policy: PeerAuthentication,
   rootNamespace: string,
   proxies: readonly ProxyState[] | undefined,
+  older?: PeerAuthentication,
 ): WantedCondition[] {
+  if (older !== undefined) {
+    const message = `no effect: ${older.metadata.namespace}/${older.metadata.name} is older and is about the same workloads; delete one of them`;
+    return [{ type: 'ZtunnelAccepted', status: 'False', reason: 'Conflicted', message }];
+  }
   const problems = peerAuthenticationProblems(policy, rootNamespace);
   const modes = [policy.spec?.mtls?.mode, ...Object.values(policy.spec?.portLevelMtls ?? {}).map((mtls) => mtls?.mode)];
   if (modes.includes('DISABLE')) problems.push('ztunnel treats DISABLE as PERMISSIVE');

@@ -18,7 +18,7 @@ import {
 } from '../../platform/kubernetes/index.ts';
 import { convertedPeerKey, type MeshCompiler } from '../compile/compiler.ts';
 import { giveAddresses } from '../compile/entry-addresses.ts';
-import { AUTHORIZATION_TYPE } from '../wire.ts';
+import { AUTHORIZATION_TYPE, peerAuthenticationConflicts } from '../wire.ts';
 import type { Connection } from '../xds/connection.ts';
 import type { ResourceStore } from '../xds/store.ts';
 import {
@@ -75,10 +75,11 @@ export async function writeStatus(sources: StatusSources, now: () => Date = () =
     if (compiled !== undefined)
       consider<AuthorizationPolicy>(AuthorizationPolicyKind, policy, authorizationConditions(compiled, statesOf(key, sources, proxies)));
   }
+  const older = peerAuthenticationConflicts(sources.peers.all());
   for (const policy of sources.peers.all()) {
     const key = convertedPeerKey(objectKey(policy));
     const states = sources.authorizations.get(key) === undefined ? undefined : statesOf(key, sources, proxies);
-    consider<PeerAuthentication>(PeerAuthenticationKind, policy, peerConditions(policy, sources.rootNamespace, states));
+    consider<PeerAuthentication>(PeerAuthenticationKind, policy, peerConditions(policy, sources.rootNamespace, states, older.get(policy)));
   }
   for (const service of sources.services.all()) {
     const condition = sources.compiler.binding(objectKey(service))?.condition;

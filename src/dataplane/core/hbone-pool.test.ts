@@ -1,6 +1,6 @@
 /** Which tunnels connections share, over real TLS on loopback; the cases of a real ztunnel's pool (docs/conformance/ztunnel.md) and some more. */
 import 'reflect-metadata';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import * as x509 from '@peculiar/x509';
 import type { Identity } from '../../mesh/index.ts';
 import { TcpListener, type TcpSocket } from '../../platform/net/index.ts';
@@ -12,6 +12,9 @@ import { ClientTunnel } from './hbone-client.ts';
 import { HbonePool, type PoolDestination, type PoolUser } from './hbone-pool.ts';
 import { type HandshakeHost, ServerHandshake } from './server-handshake.ts';
 import { Tunnel, type TunnelStream } from './tunnel.ts';
+
+// The machine may be busy with other things; no test here measures time.
+setDefaultTimeout(60_000);
 
 const ID = 'spiffe://cluster.local/ns/default/sa/app';
 const PORT = 24_613;
@@ -83,7 +86,7 @@ const newPool = (maxStreams: number): HbonePool =>
     releaseAfter: RELEASE_AFTER,
     dial: (to, pool) => {
       const tunnel = new ClientTunnel(CLIENT_SETTINGS, to.acceptedIdentities, pool);
-      tunnel.dial({ address: to.ip, port: to.port, timeout: 5000, tls: certificate.clientTls });
+      tunnel.dial({ address: to.ip, port: to.port, timeout: 60_000, tls: certificate.clientTls });
       return tunnel;
     },
   });
@@ -140,7 +143,7 @@ async function connect(pool: HbonePool, count: number, source = (_index: number)
 }
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !holds(); i++) await Bun.sleep(10);
+  for (let i = 0; i < 4000 && !holds(); i++) await Bun.sleep(10);
   if (!holds()) throw new Error(`waited in vain for ${what}`);
 }
 
