@@ -34,7 +34,7 @@ export interface LabPort {
 export interface LabService {
   readonly name: string;
   readonly ports: readonly LabPort[];
-  /** Loopback addresses of its endpoints. */
+  /** Addresses of its endpoints, or host names that the waypoint resolves. */
   readonly endpoints: readonly string[];
   /** Behind the waypoint; default true. */
   readonly bound?: boolean;
@@ -256,7 +256,7 @@ export class WaypointLab {
     const lines = ['workloads:'];
     const workload = (name: string, ip: string, account: string, protocol: string, memberships: string): void => {
       lines.push(
-        `- {uid: Kubernetes//Pod/default/${name}, name: ${name}, namespace: ${account === 'client' ? 'clients' : 'default'}, serviceAccount: ${account}, workloadIps: [${ip}], protocol: ${protocol}, node: n1, network: "", canonicalName: ${name}, canonicalRevision: v1, workloadName: ${name}, workloadType: pod, status: Healthy, clusterId: Kubernetes, services: {${memberships}}}`,
+        `- {uid: Kubernetes//Pod/default/${name}, name: ${name}, namespace: ${account === 'client' ? 'clients' : 'default'}, serviceAccount: ${account}, ${/^[0-9.]+$/.test(ip) ? `workloadIps: [${ip}]` : `hostname: ${ip}`}, protocol: ${protocol}, node: n1, network: "", canonicalName: ${name}, canonicalRevision: v1, workloadName: ${name}, workloadType: pod, status: Healthy, clusterId: Kubernetes, services: {${memberships}}}`,
       );
     };
     workload('waypoint-1', WAYPOINT_IP, 'waypoint', 'HBONE', `"default/waypoint.default.svc.cluster.local": {15008: 15008}`);

@@ -1,5 +1,6 @@
 /** Endpoints in the mesh: each connection to them is a stream of a tunnel, from the waypoint's identity to the node proxy of the endpoint. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import fs from 'node:fs';
 import { H2Peer } from './h2-wire.ts';
 import { WaypointLab } from './lab.ts';
 import { MeshPod } from './mesh-pod.ts';
@@ -12,8 +13,14 @@ let http = 0;
 let http2 = 0;
 let tcp = 0;
 const wires: Wire[] = [];
+const HOST = 'pod.mesh.example.com';
+const CONFIG = `/etc/netns/${lab.namespace}`;
 
 beforeAll(async () => {
+  // What programs of the waypoint's namespace resolve names with: nobody answers queries, the hosts file knows one.
+  fs.mkdirSync(CONFIG, { recursive: true });
+  fs.writeFileSync(`${CONFIG}/resolv.conf`, 'nameserver 127.0.0.1\n');
+  fs.writeFileSync(`${CONFIG}/hosts`, `${pod.ip} ${HOST}\n`);
   server = new RawServer(pod, '0.0.0.0', 8080);
   await lab.start([
     {
@@ -27,6 +34,8 @@ beforeAll(async () => {
       endpoints: [pod.ip],
       tunnelled: true,
     },
+    { name: 'named', ports: [{ port: 80, targetPort: 8080, protocol: 'HTTP11' }], endpoints: [HOST], tunnelled: true },
+    { name: 'missing', ports: [{ port: 80, targetPort: 8080, protocol: 'HTTP11' }], endpoints: ['missing.example.com'] },
   ]);
   await pod.start();
   http = lab.open('mesh', 80);
@@ -37,6 +46,7 @@ afterAll(async () => {
   server.stop();
   await pod.stop();
   await lab.stop();
+  fs.rmSync(CONFIG, { recursive: true, force: true });
 });
 beforeEach(() => {
   for (const wire of [...wires.splice(0), ...server.wires]) wire.reset();
@@ -213,4 +223,25 @@ test('a hundred megabytes each way', async () => {
 test('the connections are mutual TLS of the waypoint’s identity', () => {
   const out = lab.http(15_020, '/metrics');
   expect(out).toContain('destination_principal="spiffe://cluster.local/ns/default/sa/backend"');
+});
+
+test('an endpoint known by a host name is resolved and reached through its tunnel, never beside it', async () => {
+  const opened = (): number =>
+    Bun.spawnSync(['ip', 'netns', 'exec', pod.namespace, 'curl', '-s', 'http://127.0.0.1:15020/metrics'])
+      .stdout.toString()
+      .split('\n')
+      .filter((line) => line.startsWith('istio_tcp_connections_opened_total') && line.includes('connection_security_policy="mutual_tls"'))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  server.accept = answering(() => ok('by name'));
+  const before = opened();
+  const wire = await client(lab.open('named', 80));
+  wire.send(get());
+  expect((await wire.message()).body).toBe('by name');
+  expect(opened()).toBe(before + 1);
+});
+
+test('an endpoint whose host name nobody knows is 503', async () => {
+  const wire = await client(lab.open('missing', 80));
+  wire.send(get());
+  expect((await wire.message()).start).toContain(' 503 ');
 });

@@ -14,6 +14,7 @@ import { buildConnectRequest, encodeForwarded, type HeaderList } from '../../pro
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { HbonePool, PoolUser } from '../core/hbone-pool.ts';
+import type { OnDemandDns } from '../core/on-demand-dns.ts';
 import { type Alpn, backendTls, type SecuredBackend } from './backend-tls.ts';
 import type { Channel } from './channel.ts';
 import type { Client } from './client.ts';
@@ -34,6 +35,7 @@ export interface ConnectorOptions {
   readonly identity: () => string;
   readonly baggage: () => string;
   readonly dialOptions: Omit<DialOptions, 'address' | 'port'>;
+  readonly hostNames: OnDemandDns;
 }
 
 /** Families of addresses are compared with what the client asked for; a waypoint has no such address. */
@@ -49,35 +51,26 @@ export class Connector {
 
   /** `endpoint` is one of the upstream's. `alpn`: what will be spoken, where TLS can say it. */
   connect(upstream: Upstream, endpoint: EndpointState, client: Client, alpn: Alpn, user: ChannelUser): void {
-    const { service, policy } = upstream;
-    const { workload, targetPort } = endpoint;
-    const reach = reachWorkload(workload, service, ANY_ADDRESS);
+    const { workload } = endpoint;
+    const reach = reachWorkload(workload, upstream.service, ANY_ADDRESS);
     if (reach === undefined || reach.kind === 'gateway') {
       user.failed('the endpoint is in another network, which needs HBONE inside HBONE');
       return;
     }
-    const mode = policy?.tls?.mode;
-    const isTunnelled = workload.tunnelProtocol === 'HBONE' && (mode === undefined || mode === 'mesh');
-    if (isTunnelled && reach.kind === 'ip') {
-      this.#throughTunnel(reach.ip, targetPort, workload, upstream, client, user);
-      return;
-    }
-    if (mode === 'mesh') {
-      user.failed('the DestinationRule wants mutual TLS of the mesh, but the endpoint is not in it');
-      return;
-    }
-    if (reach.kind === 'ip') {
-      this.#plainly(reach.ip, targetPort, upstream, client, alpn, user);
-      return;
-    }
-    Bun.dns.lookup(reach.hostname, { family: 'any' }).then(
-      (found) => {
-        const best = found[0];
-        if (best === undefined) user.failed(`${reach.hostname} has no address`);
-        else this.#plainly(best.address, targetPort, upstream, client, alpn, user);
-      },
-      (error: Error) => user.failed(`${reach.hostname}: ${error.message}`),
-    );
+    if (reach.kind === 'ip') this.#to(reach.ip, endpoint, upstream, client, alpn, user);
+    else
+      this.#options.hostNames.resolve(reach.hostname, reach.preferFamily, (resolution) => {
+        if (resolution.ok) this.#to(resolution.address, endpoint, upstream, client, alpn, user);
+        else user.failed(`cannot resolve the host name of the endpoint: ${reach.hostname}: ${resolution.error}`);
+      });
+  }
+
+  #to(ip: string, { workload, targetPort }: EndpointState, upstream: Upstream, client: Client, alpn: Alpn, user: ChannelUser): void {
+    const mode = upstream.policy?.tls?.mode;
+    if (workload.tunnelProtocol === 'HBONE' && (mode === undefined || mode === 'mesh'))
+      this.#throughTunnel(ip, targetPort, workload, upstream, client, user);
+    else if (mode === 'mesh') user.failed('the DestinationRule wants mutual TLS of the mesh, but the endpoint is not in it');
+    else this.#plainly(ip, targetPort, upstream, client, alpn, user);
   }
 
   /** Plainly, whatever is at the other end. */

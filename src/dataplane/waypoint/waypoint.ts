@@ -13,8 +13,10 @@ import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
 import { HttpServers } from '../core/http-servers.ts';
 import { applyLocalXds, xdsHandlers } from '../core/mesh-state.ts';
+import { OnDemandDns } from '../core/on-demand-dns.ts';
 import { describeBuild, describeProcess, maxDescriptors } from '../core/process-metrics.ts';
 import { Readiness } from '../core/readiness.ts';
+import { systemDns } from '../core/system-dns.ts';
 import { TrafficMetrics } from '../core/traffic-metrics.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { XdsClient } from '../core/xds-client.ts';
@@ -123,6 +125,7 @@ export class Waypoint {
         return self === undefined ? '' : baggageHeader(self);
       },
       dialOptions: this.#dialOptions(),
+      hostNames: new OnDemandDns({ source: systemDns(), ipv6: config.ipv6, now: () => performance.now(), random: Math.random }),
     });
     this.#spans = config.tracing && this.#exporter(config.tracing, telemetry);
     const connections = new TrafficMetrics(telemetry);

@@ -1,8 +1,8 @@
 /** Host names of workloads, resolved for a connection of a pod and counted (ambient contract 2.4b and 8.1). */
 import { type Workload, workloadSpiffeId } from '../../mesh/index.ts';
 import type { Counter, Registry } from '../../platform/telemetry/index.ts';
-import { OnDemandDns, type Resolution } from './on-demand-dns.ts';
-import { systemDns } from './system-dns.ts';
+import { OnDemandDns, type Resolution } from '../core/on-demand-dns.ts';
+import { systemDns } from '../core/system-dns.ts';
 
 const LABELS = [
   'source_workload',
