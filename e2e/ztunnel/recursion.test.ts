@@ -21,6 +21,8 @@ beforeAll(async () => {
   await lab.start();
   for (const pod of [client, server]) lab.workload(pod, pod.name);
   lab.workload(foreigner, 'foreigner', { trustDomain: 'clusterset.local' });
+  // The proxy is a workload itself: it takes tunnels to its metrics on the node.
+  lab.workload({ name: 'ztunnel-node1', node, namespace: node.namespace, ip: node.ip }, 'ztunnel', { namespace: 'istio-system' });
   await lab.push();
   proxy = lab.addProxy(node);
   proxy.start();
@@ -29,6 +31,7 @@ beforeAll(async () => {
     lab.network.capture(pod);
   }
   await proxy.ready();
+  await until('the proxy’s own tunnel port', () => proxy.log.includes('takes tunnels to itself'));
   serve(server, 8080, echo());
   await until('a tunnel', async () => {
     const peer = dial(client, server.ip, 8080);
@@ -89,8 +92,7 @@ describe('a captured pod', () => {
 
 describe('a pod outside the mesh', () => {
   test('reaches metrics and readiness of the node and nothing else there', async () => {
-    // The node itself takes no tunnels, as a real ztunnel does to have its metrics fetched over one.
-    expect(await all(uncaptured, node.ip, PROXY_PORTS)).toEqual(['connection', 'connection', 'connection']);
+    expect(await all(uncaptured, node.ip, PROXY_PORTS)).toEqual(['connection', 'connection', 'request']);
     expect(await all(uncaptured, node.ip, OWN_PORTS)).toEqual(['connection', 'connection', 'http', 'http']);
   });
   test('is taken in by a captured pod on every port, and let go at once', async () => {

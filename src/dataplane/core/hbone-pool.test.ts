@@ -17,10 +17,10 @@ import { Tunnel, type TunnelStream } from './tunnel.ts';
 setDefaultTimeout(60_000);
 
 const ID = 'spiffe://cluster.local/ns/default/sa/app';
-const PORT = 24_613;
 const RELEASE_AFTER = 1000;
 let certificate: WorkloadCertificate;
 let listener: TcpListener;
+const port = 0;
 const opened: ServerEnd[] = [];
 const open = () => opened.filter((one) => !one.isOver);
 
@@ -71,8 +71,12 @@ beforeAll(async () => {
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: ID }], true)],
   });
   certificate = readCertificate([leaf.toString('pem'), root.toString('pem')], keyPem, ID);
+  // The listener tells no port: one that was free a moment ago.
+  const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } });
+  port = probe.port;
+  probe.stop(true);
   listener = new TcpListener(
-    { address: '127.0.0.1', port: PORT, reusePort: false },
+    { address: '127.0.0.1', port, reusePort: false },
     (socket) => new ServerHandshake(host, socket, '127.0.0.1', '127.0.0.1'),
   );
   listener.serve(certificate.serverTls);
@@ -96,7 +100,7 @@ const from = (source: number): PoolDestination => ({
   sourceIdentity: ID,
   sourceIp: `10.0.0.${source}`,
   ip: '127.0.0.1',
-  port: PORT,
+  port,
   acceptedIdentities: [ID],
   workload: 'server',
 });
