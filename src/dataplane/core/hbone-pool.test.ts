@@ -20,7 +20,7 @@ const ID = 'spiffe://cluster.local/ns/default/sa/app';
 const RELEASE_AFTER = 1000;
 let certificate: WorkloadCertificate;
 let listener: TcpListener;
-const port = 0;
+let port = 0;
 const opened: ServerEnd[] = [];
 const open = () => opened.filter((one) => !one.isOver);
 
