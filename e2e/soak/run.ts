@@ -137,6 +137,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const stalls = new StallMeter((from) => {
       causes.begin('machine-stalled', [''], TIMEOUT, from).until = Date.now();
     });
+    let told = 0;
     for (let second = 1; second <= options.minutes * 60; second++) {
       await Bun.sleep(Math.max(0, started + second * SECOND - performance.now()));
       pace.adjust(cpu.tick(), options.cpu / 100);
@@ -149,6 +150,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         for (const [i, each] of now.entries()) samples[i]!.push(each);
       }
       if (second % PROGRESS_EVERY_S === 0) options.progress(progressLine(second, cpu.average, pace.rate, samples, traffic, causes));
+      for (const { where, text } of causes.unexplained.slice(told)) options.progress(`${second} s: without a cause, ${where}: ${text}`);
+      told = causes.unexplained.length;
       if (mesh.proxies.some(({ process }) => process.exitCode !== null)) break;
     }
     const cpuUsed = cpu.average;
