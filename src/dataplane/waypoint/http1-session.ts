@@ -17,7 +17,7 @@ import { Backlog } from './backlog.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
 import { requestOf } from './http1-request.ts';
 import { LIMITS } from './limits.ts';
-import type { Downstream, DownstreamEvents, HttpVersion, ResponseHead } from './messages.ts';
+import type { Downstream, DownstreamEvents, ResponseHead } from './messages.ts';
 import type { Session, SessionHost } from './session.ts';
 
 const NO_HEADERS: HeaderList = [];
@@ -63,10 +63,6 @@ export class Http1Session implements Session, ChannelEvents, Http1Handler, Downs
     this.#parser = createHttp1Parser('request', host.http1Limits, this);
     channel.events = this;
     deadlines.add(this);
-  }
-
-  get version(): HttpVersion {
-    return this.#minorVersion === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
   }
 
   drain(): void {

@@ -13,7 +13,7 @@ import { FrameOutput } from './frame-output.ts';
 import { sendableTrailers } from './header-fields.ts';
 import { type RefusedHead, requestOf } from './http2-request.ts';
 import { LIMITS } from './limits.ts';
-import { type Downstream, type DownstreamEvents, type HttpVersion, NO_TRAILERS, type RequestHead, type ResponseHead } from './messages.ts';
+import { type Downstream, type DownstreamEvents, NO_TRAILERS, type RequestHead, type ResponseHead } from './messages.ts';
 import type { Session, SessionHost } from './session.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -159,7 +159,6 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
 
 /** One request of it. */
 class Http2Request implements Downstream {
-  readonly version: HttpVersion = 'HTTP/2';
   readonly #session: Http2Session;
   readonly #streamId: number;
   #events: DownstreamEvents | undefined;

@@ -33,7 +33,6 @@ export const NO_TRAILERS: HeaderList = [];
 
 /** The client's end of an exchange. */
 export interface Downstream {
-  readonly version: HttpVersion;
   /** 1xx but 101. */
   sendInterim(status: number, headers: HeaderList): void;
   /** Once. A head without a body (`contentLength` 0) is followed by `finishResponse`, too. */
@@ -58,10 +57,14 @@ export interface DownstreamEvents {
   onClientGone(detail: string): void;
 }
 
-/** The endpoint's end of an exchange. */
-export interface UpstreamStream {
+/** What a request's body can be sent to. */
+export interface RequestSink {
   sendRequestBody(chunk: Uint8Array): void;
   finishRequest(trailers: HeaderList): void;
+}
+
+/** The endpoint's end of an exchange. */
+export interface UpstreamStream extends RequestSink {
   /** The answer is of no interest any more. No event follows. */
   cancel(): void;
   responseConsumed(length: number): void;

@@ -2,17 +2,17 @@
 import type { Backend, EndpointState } from '../../mesh/http/index.ts';
 import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
-import type { Client } from './client.ts';
 import type { RequestContext } from './context.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
 import { LIMITS } from './limits.ts';
-import type { ResponseHead, UpstreamEvents, UpstreamStream } from './messages.ts';
-import type { Upstream } from './traffic.ts';
+import type { RequestSink, ResponseHead, UpstreamEvents, UpstreamStream } from './messages.ts';
+import { speaksHttp2 } from './routed-head.ts';
 import type { OutgoingRequest } from './upstream.ts';
 
 /** Octets a mirror may lag behind. */
 const MAX_LAG = 1024 * 1024;
 
-export class MirrorCopy implements UpstreamEvents, Deadline {
+export class MirrorCopy implements RequestSink, UpstreamEvents, Deadline {
   /** Copies under way, of all requests. */
   static #count = 0;
   readonly #endpoint: EndpointState;
@@ -29,25 +29,20 @@ export class MirrorCopy implements UpstreamEvents, Deadline {
   }
 
   /** Undefined when there is nobody to send it to, NetworkPolicies do not allow it, or too many are under way. */
-  static start(
-    context: RequestContext,
-    client: Client,
-    backend: Backend,
-    request: OutgoingRequest,
-    speaksHttp2: (upstream: Upstream) => boolean,
-  ): MirrorCopy | undefined {
+  static start(context: RequestContext, record: ExchangeRecord, backend: Backend, request: OutgoingRequest): MirrorCopy | undefined {
     if (MirrorCopy.#count >= LIMITS.MIRRORS) return undefined;
     const now = performance.now();
     const upstream = context.traffic.upstream(backend, now);
     const endpoint = upstream?.cluster.pick({ random: context.random, now });
     if (upstream === undefined || endpoint === undefined || request.upgrade !== '') return undefined;
+    const { client } = record;
     if (!context.network.decide(client, endpoint).allowed) return undefined;
     const mirror = new MirrorCopy(endpoint);
     // As Envoy marks them, so that the backend can tell them apart.
     const copy = { ...request, authority: shadowed(request.authority) };
     let started: ReturnType<typeof context.pool.start>;
     try {
-      started = context.pool.start(upstream, endpoint, client, speaksHttp2(upstream), copy, mirror);
+      started = context.pool.start(upstream, endpoint, client, speaksHttp2(record, upstream), copy, mirror);
     } catch (error) {
       // The original meets the same fault and answers for it.
       context.log.debug('a mirrored request was not sent', { error: (error as Error).message });
@@ -62,7 +57,7 @@ export class MirrorCopy implements UpstreamEvents, Deadline {
     return mirror;
   }
 
-  sendBody(chunk: Uint8Array): void {
+  sendRequestBody(chunk: Uint8Array): void {
     const stream = this.#stream;
     if (stream === undefined || this.#isOver) return;
     this.#moves();
@@ -71,7 +66,7 @@ export class MirrorCopy implements UpstreamEvents, Deadline {
     if (this.#lag > MAX_LAG) this.cancel();
   }
 
-  finish(trailers: HeaderList): void {
+  finishRequest(trailers: HeaderList): void {
     if (!this.#isOver) this.#stream?.finishRequest(trailers);
   }
 

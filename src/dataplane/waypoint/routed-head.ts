@@ -2,7 +2,6 @@
 import { corsResponseEdit, editHeaders, type PathMatch, rewritePath, type WeightedBackend } from '../../mesh/http/index.ts';
 import type { HeaderList } from '../../protocol/index.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
-import type { HttpVersion } from './messages.ts';
 import { propagated } from './tracer.ts';
 import type { Upstream } from './traffic.ts';
 import type { OutgoingRequest } from './upstream.ts';
@@ -32,10 +31,10 @@ export function editedResponse({ action, backend, head }: ExchangeRecord, receiv
   return edit === undefined ? headers : editHeaders(headers, edit);
 }
 
-/** Which version is spoken to the endpoint of a request that came in `version`. */
-export function speaksHttp2({ head, isGrpc }: ExchangeRecord, version: HttpVersion, { policy, protocol }: Upstream): boolean {
+/** Which version is spoken to the endpoint. */
+export function speaksHttp2({ head, isGrpc }: ExchangeRecord, { policy, protocol }: Upstream): boolean {
   if (head.upgrade !== '') return false;
-  const isHttp2 = version === 'HTTP/2';
+  const isHttp2 = head.version === 'HTTP/2';
   const pool = policy?.connectionPool;
   if (pool?.useClientProtocol) return isHttp2;
   if (pool?.h2Upgrade) return true;
