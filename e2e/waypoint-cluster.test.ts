@@ -29,6 +29,8 @@ const STREAM_MS = Number(process.env['LATEEN_E2E_STREAM_MS'] ?? 15_000);
 const OLD_CONNECTIONS_MS = 6_000;
 /** Whatever a change does to connections shows within this. */
 const OBSERVE_MS = 1_500;
+/** How long node proxies of a machine with no processor to spare take to hear that a peer has died. */
+const NEWS_MS = 500;
 const GATEWAY = ['gateway.networking.k8s.io/v1', 'Gateway'] as const;
 const ROUTE = ['gateway.networking.k8s.io/v1', 'HTTPRoute'] as const;
 const USE = 'istio.io/use-waypoint';
@@ -215,8 +217,8 @@ test('a replica is killed: only what it was answering is lost, and another takes
   expect(whole).toBeGreaterThan(0);
   expect(whole).toBeLessThan(streams.length);
   const found = await buyers.window(killed - 1000, Date.now());
-  // What it was answering: begun before its end, and lost with it.
-  expect(found.failures.filter(({ at, seenAt }) => at > dead || seenAt > dead + 1000)).toEqual([]);
+  // What it was answering: begun before its end, or before the news of it had travelled, and lost with it.
+  expect(found.failures.filter(({ at, seenAt }) => at > dead + NEWS_MS || seenAt > dead + 1000)).toEqual([]);
   figures.push(
     `replica killed: ${found.requests} requests, ${found.failures.length} failed with it; ${whole} of ${streams.length} streams lived on`,
   );
