@@ -51,39 +51,29 @@ const destinations = async (host: string, start: number): Promise<string[]> =>
     )
     .map((line) => /dst\.workload="([^"]*)"/.exec(line)?.[1] ?? 'unknown');
 
-async function callTimes(host: string, times: number): Promise<void> {
+/** Where so many connections of the client go: read once all of them are in the log, which is written in batches. */
+async function destinationsOf(host: string, times: number): Promise<readonly string[]> {
+  const start = Date.now();
   for (let i = 0; i < times; i++) expect(await cluster.call('shop', 'client', host)).toHaveProperty('answer');
+  return eventually(`${times} lines in the log`, 30, async () => {
+    const names = await destinations(host, start);
+    return names.length >= times ? names : undefined;
+  });
 }
 
 const WEB = 'web.shop.svc.cluster.local';
 
 test('a service reaches its endpoints on all nodes, and with PreferClose keeps to the zone of its client as nodes are labelled', async () => {
-  let start = Date.now();
-  await callTimes(WEB, 20);
-  await eventually('both endpoints', 20, async () => (new Set(await destinations(WEB, start)).size === 2 ? true : undefined));
+  expect(new Set(await destinationsOf(WEB, 20))).toEqual(new Set(['near', 'far']));
   await setZone('node1', 'a');
   await setZone('node2', 'b');
   await cluster.apply(service('web', { trafficDistribution: 'PreferClose' }));
-  await eventually('the near one alone', 30, async () => {
-    start = Date.now();
-    await callTimes(WEB, 10);
-    return (await destinations(WEB, start)).every((name) => name === 'near') ? true : undefined;
-  });
-  start = Date.now();
-  await callTimes(WEB, 20);
-  expect(new Set(await eventually('all in the log', 20, async () => enough(await destinations(WEB, start), 20)))).toEqual(
-    new Set(['near']),
-  );
+  await eventually('the near one alone', 90, async () => ((await destinationsOf(WEB, 10)).includes('far') ? undefined : true));
+  expect(new Set(await destinationsOf(WEB, 20))).toEqual(new Set(['near']));
   // In one zone they are all close again.
   await setZone('node2', 'a');
-  await eventually('the far one too', 30, async () => {
-    start = Date.now();
-    await callTimes(WEB, 10);
-    return (await destinations(WEB, start)).includes('far') ? true : undefined;
-  });
+  await eventually('the far one too', 90, async () => ((await destinationsOf(WEB, 10)).includes('far') ? true : undefined));
 }, 180_000);
-
-const enough = (names: string[], count: number): string[] | undefined => (names.length >= count ? names : undefined);
 
 test('a ServiceEntry makes a host of a pod outside the mesh: resolved by the node proxy, reached, and named in the log', async () => {
   const host = 'db.example.com';
