@@ -30,6 +30,13 @@ const RETRY_MS = 300;
 const MAX_PODS = 200;
 const ZONES = ['zone-a', 'zone-b', 'zone-c'];
 
+/** Where a node is unless somebody says otherwise: these labels are the user's once the node is there. */
+const placeOf = (index: number): Record<string, string> => ({
+  'topology.kubernetes.io/region': 'local',
+  'topology.kubernetes.io/zone': ZONES[(index - 1) % ZONES.length]!,
+});
+
+/** The Node as it ought to be; labels of its place only where `previous` has none. */
 export function nodeObject(identity: NodeIdentity, previous: Node | undefined, now: number): Node {
   const { name, index, address, podCidr } = identity;
   const capacity = {
@@ -60,8 +67,7 @@ export function nodeObject(identity: NodeIdentity, previous: Node | undefined, n
         'kubernetes.io/hostname': name,
         'kubernetes.io/os': 'linux',
         'kubernetes.io/arch': arch,
-        'topology.kubernetes.io/region': 'local',
-        'topology.kubernetes.io/zone': ZONES[(index - 1) % ZONES.length]!,
+        ...Object.fromEntries(Object.entries(placeOf(index)).filter(([key]) => previous?.metadata?.labels?.[key] === undefined)),
       },
     },
     spec: { podCIDR: podCidr, podCIDRs: [podCidr], providerID: `lateen://${name}` },
