@@ -99,7 +99,7 @@ export async function runL4(options: L4Options): Promise<number> {
     return 2;
   }
   if (options.report) {
-    if (!fs.existsSync(DATA)) {
+    if (mergeResults(readResults<L4Result>(DATA), [], IDS).length === 0) {
       console.error(`bench: there is no ${path.basename(DATA)} to report. Measure first: sudo npm run bench -- l4 --publish`);
       return 2;
     }

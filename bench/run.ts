@@ -1,12 +1,23 @@
 /** Running arms against workloads: pinned, interleaved, block by block. */
 import type { Arm, Block, Workload } from './arm.ts';
 import { holdArgv, httpClient } from './clients.ts';
-import { awakeMicros, cpuMicros, type Memory, machineMicros, memoryOf, processTree, type Running } from './shell.ts';
+import {
+  type CpuReading,
+  cpuBetween,
+  type Memory,
+  machineMicros,
+  memoryOf,
+  processTree,
+  type Running,
+  readAwake,
+  readCpu,
+} from './shell.ts';
 
 const CORES = navigator.hardwareConcurrency;
 
 const pidsOf = (processes: readonly Running[]): readonly number[] => processes.flatMap(({ pid }) => processTree(pid));
-const cpuOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuMicros(pid), 0);
+const sumBetween = (before: readonly CpuReading[], after: readonly CpuReading[]): number =>
+  before.reduce((sum, one, index) => sum + cpuBetween(one, after[index]!), 0);
 
 /** Memory of all processes of an arm's proxies. */
 export const proxiesMemory = (arm: Arm): Memory => memoryOf(pidsOf(arm.proxies));
@@ -14,23 +25,23 @@ export const proxiesMemory = (arm: Arm): Memory => memoryOf(pidsOf(arm.proxies))
 /** What the machine and the groups of an arm's processes do from its making on. */
 class Meter {
   readonly #groups: readonly (readonly number[])[];
-  readonly #cpu: readonly number[];
+  readonly #cpu: readonly (readonly CpuReading[])[];
   readonly #machine = machineMicros();
-  readonly #awake = awakeMicros();
+  readonly #awake = readAwake();
   readonly #at = performance.now();
 
   constructor(groups: readonly (readonly number[])[]) {
     this.#groups = groups;
-    this.#cpu = groups.map(cpuOf);
+    this.#cpu = groups.map((group) => group.map(readCpu));
   }
 
   /** `client`: processor time of a client that is not among the groups. */
   read(client = 0) {
     const took = (performance.now() - this.#at) * 1000;
     const machine = machineMicros();
-    const [proxies = 0, waypoint = 0, origins = 0] = this.#groups.map((group, index) => cpuOf(group) - this.#cpu[index]!);
+    const [proxies = 0, waypoint = 0, origins = 0] = this.#groups.map((group, index) => sumBetween(this.#cpu[index]!, group.map(readCpu)));
     const load = origins + client;
-    const foreign = machine.busy - this.#machine.busy - (awakeMicros() - this.#awake) - proxies - load;
+    const foreign = machine.busy - this.#machine.busy - sumBetween(this.#awake, readAwake()) - proxies - load;
     return {
       took,
       proxies,

@@ -55,14 +55,9 @@ export function start(name: string, argv: readonly string[], options: ProcessOpt
 /** A process and those it started, by their parents: a program may work in several. */
 export function processTree(root: number): readonly number[] {
   const children = new Map<number, number[]>();
-  for (const entry of fs.readdirSync('/proc')) {
+  for (const entry of readDirectory('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
-    let stat: string;
-    try {
-      stat = fs.readFileSync(`/proc/${entry}/stat`, 'utf8');
-    } catch {
-      continue; // it has ended meanwhile
-    }
+    const stat = readText(`/proc/${entry}/stat`);
     const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
     children.set(parent, [...(children.get(parent) ?? []), Number(entry)]);
   }
@@ -71,15 +66,53 @@ export function processTree(root: number): readonly number[] {
   return tree;
 }
 
+/** What a process used so far, in microseconds. */
+export interface CpuReading {
+  /** Of its threads alive now: exact, by the scheduler. */
+  readonly threads: ReadonlyMap<string, number>;
+  /** Of all it ever had, in the kernel's ticks of 10 ms. */
+  readonly ticks: number;
+}
+
+const TICK_MICROS = 10_000;
+
 /**
- * Time on a processor all threads of a process used so far, in microseconds: scheduler accounting, user plus system, and the soft interrupts that ran in its
- * place, which on a veth pair are most of them.
+ * Time on a processor: user plus system, and the soft interrupts that ran in its place, which on a veth pair are most of them. Nothing of a process that has ended.
  */
-export function cpuMicros(pid: number): number {
-  let total = 0;
-  for (const task of fs.readdirSync(`/proc/${pid}/task`))
-    total += Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000;
-  return total;
+export function readCpu(pid: number): CpuReading {
+  const threads = new Map<string, number>();
+  for (const task of readDirectory(`/proc/${pid}/task`)) {
+    const text = readText(`/proc/${pid}/task/${task}/schedstat`);
+    if (text !== '') threads.set(task, Number(text.split(' ')[0]) / 1000);
+  }
+  const stat = readText(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { threads, ticks: (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MICROS };
+}
+
+/** Between two readings. A runtime's helper threads come and go: what one that has ended used is in the ticks only, which count when they know clearly more. */
+export function cpuBetween(before: CpuReading, after: CpuReading): number {
+  let exact = 0;
+  for (const [task, micros] of after.threads) exact += micros - (before.threads.get(task) ?? 0);
+  const ticks = after.ticks - before.ticks;
+  return [...before.threads.keys()].every((task) => after.threads.has(task)) ? exact : Math.max(exact, ticks - TICK_MICROS);
+}
+
+// Processes and threads end while they are looked at.
+function readText(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function readDirectory(folder: string): readonly string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 export interface MachineTime {
@@ -136,8 +169,8 @@ export function keepAwake(cpu: number): void {
   });
 }
 
-/** What the loops of `keepAwake` used, in microseconds. */
-export const awakeMicros = (): number => awake.reduce((sum, pid) => sum + cpuMicros(pid), 0);
+/** Of the loops of `keepAwake`. */
+export const readAwake = (): readonly CpuReading[] => awake.map(readCpu);
 
 /** A namespace that disappears with the measurement. */
 export function namespace(name: string): string {
