@@ -6,29 +6,15 @@ import {
   type ServiceEntry,
   type WorkloadEntry,
 } from '../../platform/kubernetes/index.ts';
-import {
-  askedWaypoints,
-  bindWaypoint,
-  byAge,
-  encodeService,
-  encodeWorkload,
-  type ServicePort,
-  serviceAliases,
-  serviceKey,
-  type WaypointBinding,
-  type Workload,
-  workloadAliases,
-} from '../wire.ts';
-import type { NewResource } from '../xds/store.ts';
+import { askedWaypoints, bindWaypoint, byAge, type ServicePort, serviceKey, type WaypointBinding } from '../wire.ts';
 import { endpointProblem, endpointWorkload } from './endpoint.ts';
-import { type CompileContext, portsOnEndpoint, selectsPod, serviceHostname } from './service.ts';
+import { type CompileEach, ListedWorkloads, type Resources, serviceResource, workloadResource } from './resources.ts';
+import { type CompileContext, hasLabels, portsOnEndpoint, selectsPod, serviceHostname } from './service.ts';
 import { compileEntryService, compileEntryWorkloads, entrySelects, hostsOf, servicesAt, visibilityOf } from './service-entry.ts';
 import { NamespacedTable } from './table.ts';
 import type { WaypointIndex } from './waypoints.ts';
 
 type Labels = Readonly<Record<string, string>> | undefined;
-type Resources = Map<string, NewResource | undefined>;
-type Guard = (dirty: Set<string>, kind: 'ServiceEntry' | 'WorkloadEntry', compile: (key: string) => void) => void;
 
 /** What these objects need of the rest of the mesh. */
 export interface EntrySources {
@@ -48,8 +34,8 @@ export class EntryCompiler {
   readonly #workloads = new NamespacedTable<WorkloadEntry>();
   /** Host → keys of the entries that have it. */
   readonly #byHost = new Map<string, Set<string>>();
-  /** Entry key → uids of its own endpoints. */
-  readonly #endpoints = new Map<string, readonly string[]>();
+  /** Of entries with endpoints of their own. */
+  readonly #endpoints = new ListedWorkloads();
   readonly #bindings = new Map<string, WaypointBinding>();
   readonly #dirtyEntries = new Set<string>();
   readonly #dirtyWorkloads = new Set<string>();
@@ -134,11 +120,10 @@ export class EntryCompiler {
   /** WorkloadEntries with these labels, whose policies or services have changed. */
   markWorkloads(namespace: string, labels: Readonly<Record<string, string>>, everywhere: boolean): void {
     for (const workload of everywhere ? this.#workloads.all() : this.#workloads.in(namespace))
-      if (Object.entries(labels).every(([key, value]) => workload.spec?.labels?.[key] === value))
-        this.#dirtyWorkloads.add(objectKey(workload));
+      if (hasLabels(workload.spec?.labels, labels)) this.#dirtyWorkloads.add(objectKey(workload));
   }
 
-  flush(into: Resources, each: Guard): void {
+  flush(into: Resources, each: CompileEach): void {
     const changed = new Set(this.#dirtyEntries);
     each(this.#dirtyEntries, 'ServiceEntry', (key) => this.#compileEndpoints(key, into));
     const hosts = new Set(this.#dirtyHosts);
@@ -157,15 +142,7 @@ export class EntryCompiler {
 
   #compileEndpoints(key: string, into: Resources): void {
     const entry = this.#entries.get(key);
-    const workloads = entry === undefined ? [] : compileEntryWorkloads(entry, this.#sources.context);
-    for (const uid of this.#endpoints.get(key) ?? []) into.set(uid, undefined);
-    for (const workload of workloads) into.set(workload.uid, resourceOf(workload));
-    if (workloads.length === 0) this.#endpoints.delete(key);
-    else
-      this.#endpoints.set(
-        key,
-        workloads.map(({ uid }) => uid),
-      );
+    this.#endpoints.replace(key, entry === undefined ? [] : compileEntryWorkloads(entry, this.#sources.context), into);
   }
 
   /** The services of a host: one in each namespace that has it, from the oldest of its entries there. */
@@ -184,7 +161,7 @@ export class EntryCompiler {
       const isCanonical = !isOfKubernetes && all[0] === entry;
       const service = compileEntryService(entry, host, { namespace: around, binding, isCanonical }, context);
       this.#published.add(name);
-      into.set(name, { value: encodeService(service), aliases: serviceAliases(service) });
+      into.set(name, serviceResource(service));
     }
   }
 
@@ -210,7 +187,7 @@ export class EntryCompiler {
     const isSick = workload.status?.conditions?.some(({ type, status }) => type === 'Healthy' && status === 'False') === true;
     const given = { uid, name, namespace, services, authorizationPolicies, ...(waypoint !== undefined && { waypoint }) };
     const status = isSick ? 'UNHEALTHY' : 'HEALTHY';
-    into.set(uid, resourceOf(endpointWorkload(workload.spec, { ...given, status }, context)));
+    into.set(uid, workloadResource(endpointWorkload(workload.spec, { ...given, status }, context)));
   }
 
   #entriesOf(host: string): ServiceEntry[] {
@@ -245,9 +222,3 @@ export class EntryCompiler {
 /** Two namespaces may have an entry of one name and age. */
 const byAgeAndNamespace = (a: ServiceEntry, b: ServiceEntry): number =>
   byAge(a, b) || ((a.metadata.namespace ?? '') < (b.metadata.namespace ?? '') ? -1 : 1);
-
-const resourceOf = (workload: Workload): NewResource => ({
-  value: encodeWorkload(workload),
-  aliases: workloadAliases(workload),
-  links: [...workload.services.keys()],
-});

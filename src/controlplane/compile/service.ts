@@ -123,12 +123,14 @@ export const waypointInheritance = (namespace: Namespace | undefined): string =>
 export function selectsPod(service: KubeService, labels: Readonly<Record<string, string>> | undefined): boolean {
   const selector = service.spec?.selector;
   if (selector === undefined || service.spec?.type === 'ExternalName') return false;
-  let isEmpty = true;
-  for (const key in selector) {
-    isEmpty = false;
-    if (labels?.[key] !== selector[key]) return false;
-  }
-  return !isEmpty;
+  for (const _ in selector) return hasLabels(labels, selector);
+  return false;
+}
+
+/** Without an array per object: changes ask it of every pod there is. */
+export function hasLabels(labels: Readonly<Record<string, string>> | undefined, wanted: Readonly<Record<string, string>>): boolean {
+  for (const key in wanted) if (labels?.[key] !== wanted[key]) return false;
+  return true;
 }
 
 /** The Service's ports as this pod serves them; a named port the pod does not have is left out. */

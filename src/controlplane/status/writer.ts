@@ -16,8 +16,9 @@ import {
   ServiceEntryKind,
   ServiceKind,
 } from '../../platform/kubernetes/index.ts';
-import { convertedPeerKey, type MeshCompiler } from '../compile/compiler.ts';
+import type { MeshCompiler } from '../compile/compiler.ts';
 import { giveAddresses } from '../compile/entry-addresses.ts';
+import { convertedPeerKey } from '../compile/policies.ts';
 import { AUTHORIZATION_TYPE, peerAuthenticationConflicts } from '../wire.ts';
 import type { Connection } from '../xds/connection.ts';
 import type { ResourceStore } from '../xds/store.ts';
