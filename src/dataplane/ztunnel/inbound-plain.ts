@@ -1,6 +1,5 @@
 /** A connection to a pod that does not come through a tunnel: allowed as far as policies allow somebody without identity (ambient contract 2.7). */
 import {
-  authorize,
   type Connection,
   formatHostPort,
   inboundService,
@@ -13,7 +12,8 @@ import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
-import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
+import type { PodProxy } from './pod-proxy.ts';
+import type { EnforcedConnection } from './policy-guard.ts';
 import { TcpRelay } from './tcp-relay.ts';
 
 export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedConnection, PlainDialer {
@@ -64,14 +64,13 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
       originalDestination: destination,
     });
     this.connection = { sourceIp: this.peerIp, destinationIp: this.#ip, destinationPort: this.#port };
-    const decision = authorize(pod.policies(local), this.connection);
-    pod.decided(decision, this.connection);
+    const decision = pod.policies.decide(local, this.connection);
     if (!decision.allowed) {
       this.close({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
       return;
     }
     this.#local = local;
-    pod.enforce(this);
+    pod.policies.enforce(this);
     this.#socket.pause();
     const network = this.decideNetwork();
     const mayWait = !network.allowed && !pod.network.isKnown(this.peerIp);
@@ -153,7 +152,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
   #ended(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#over = true;
-    this.#pod.release(this);
+    this.#pod.policies.release(this);
     this.#pod.network.release(this);
     this.#record?.end(end);
     this.#pod.socketClosed('destination');

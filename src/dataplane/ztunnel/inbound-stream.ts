@@ -1,9 +1,9 @@
 /** One CONNECT on an inbound tunnel: checks in the order of the ambient contract (1.4, 2.6), the connection to the application, and its life. */
 import {
-  authorize,
   type Connection,
   type FailureReason,
   formatHostPort,
+  HBONE_PORT,
   type Identity,
   type InboundRoute,
   inboundService,
@@ -29,9 +29,8 @@ import { TunnelBridge } from '../core/tunnel-bridge.ts';
 import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
-import type { EnforcedConnection, PodProxy } from './pod-proxy.ts';
-
-const HBONE_PORT = 15_008;
+import type { PodProxy } from './pod-proxy.ts';
+import type { EnforcedConnection } from './policy-guard.ts';
 
 /** What a stream comes on, and who sent it. */
 export interface InboundHost extends StreamHost {
@@ -119,8 +118,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
     });
     record.isJoined = tunnel.isJoined;
     this.#record = record;
-    const decision = authorize(pod.policies(local), this.connection);
-    pod.decided(decision, this.connection);
+    const decision = pod.policies.decide(local, this.connection);
     if (!decision.allowed) {
       tunnel.refuse(this.#streamId, 401);
       record.end({ ...endOf('policy-rejection'), message: rejectionMessage(decision) });
@@ -134,7 +132,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
       return;
     }
     this.#bridge = new TunnelBridge(tunnel, this.#streamId, record.counts, false, (end) => this.#ended(end));
-    pod.enforce(this);
+    pod.policies.enforce(this);
     pod.context.metrics.openStreams++;
     if (endStream) this.#bridge.onTunnelData(new Uint8Array(0), true);
     const connect = (): void => {
@@ -238,7 +236,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
     this.#record = undefined;
     this.#tunnel.pod.context.metrics.openStreams--;
     if (!this.#isAnswered) this.#dial?.cancel();
-    this.#tunnel.pod.release(this);
+    this.#tunnel.pod.policies.release(this);
     this.#tunnel.pod.network.release(this);
     record?.end(end);
   }

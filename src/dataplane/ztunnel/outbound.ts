@@ -1,7 +1,9 @@
 /** A connection an application of a pod opens: where it goes, over which tunnel or plainly, and its life. */
 import {
+  type DoubleHboneRoute,
   decideRoute,
   formatHostPort,
+  type HboneRoute,
   ILLEGAL_PORTS,
   NETWORK_ALLOWED,
   type NetworkDecision,
@@ -12,61 +14,43 @@ import {
   workloadSpiffeId,
 } from '../../mesh/index.ts';
 import { Dial, type DialFailure, type SocketEvents, type TcpSocket } from '../../platform/net/index.ts';
-import { type Baggage, buildConnectRequest, encodeForwarded, type HeaderList, responseBaggage } from '../../protocol/index.ts';
+import { type HeaderList, responseBaggage } from '../../protocol/index.ts';
 import { ClientBridge } from '../core/client-bridge.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { PoolUser } from '../core/hbone-pool.ts';
-import { baggageHeader } from '../core/workload-baggage.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import type { GatewayPath, GatewayUser } from './gateway-path.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
+import { connectHeaders, newTraceparent, outboundFacts, type RemotePeer, type UsableRoute } from './outbound-facts.ts';
 import { PlainDial, type PlainDialer } from './plain-dial.ts';
 import type { PodProxy } from './pod-proxy.ts';
 import { JOINED_STREAM, type Join } from './same-node.ts';
 import { TcpRelay } from './tcp-relay.ts';
-
-type Usable = Exclude<Route, { kind: 'failure' }>;
-type Hbone = Extract<Route, { kind: 'hbone' }>;
-type DoubleHbone = Extract<Route, { kind: 'double-hbone' }>;
 
 /** Replicas of a waypoint that a connection is offered to. */
 const WAYPOINT_TRIES = 3;
 /** Ends of a tunnel that never was: nothing of the application's has been sent. */
 const UNREACHED: ReadonlySet<ConnectionEnd['reason']> = new Set(['connect-failed', 'hbone-timeout', 'tls-failure', 'http2-handshake']);
 
-/** Random octets of a trace and a span, drawn for many connections at once. */
-const RANDOM_OCTETS = 24;
-const randomPool = Buffer.allocUnsafeSlow(RANDOM_OCTETS * 128);
-let randomAt = randomPool.length;
-
-function newTraceparent(): string {
-  if (randomAt === randomPool.length) {
-    crypto.getRandomValues(randomPool);
-    randomAt = 0;
-  }
-  const hex = randomPool.toString('hex', randomAt, randomAt + RANDOM_OCTETS);
-  randomAt += RANDOM_OCTETS;
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
-}
-
 export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, GatewayUser, GuardedConnection {
   readonly #pod: PodProxy;
   readonly #socket: TcpSocket;
   readonly #source: string;
   readonly #sourceIp: string;
+  readonly #sourcePort: number;
   readonly #ip: string;
   readonly #port: number;
   /** Replicas of the waypoint that were not reached. */
   #unreached: Set<string> | undefined;
   #record: ConnectionRecord | undefined;
-  #route: Hbone | undefined;
+  #route: HboneRoute | undefined;
   /** What egress rules are asked about. */
-  #taken: Usable | undefined;
+  #taken: UsableRoute | undefined;
   #workload: Workload | undefined;
   #joined: { abort(end: ConnectionEnd): void } | undefined;
   #dial: Dial | undefined;
-  #gatewayRoute: DoubleHbone | undefined;
+  #gatewayRoute: DoubleHboneRoute | undefined;
   #gateway: GatewayPath | undefined;
   #isPaused = false;
   #over = false;
@@ -75,6 +59,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     this.#pod = pod;
     this.#socket = socket;
     this.#sourceIp = sourceIp;
+    this.#sourcePort = sourcePort;
     this.#source = formatHostPort(sourceIp, sourcePort);
     this.#ip = ip;
     this.#port = port;
@@ -132,7 +117,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     });
   }
 
-  #go(route: Usable, source: Workload): void {
+  #go(route: UsableRoute, source: Workload): void {
     if (!this.#isAllowed(route, source)) return;
     if (route.kind === 'hbone') this.#throughTunnel(route, source);
     else if (route.kind === 'double-hbone') this.#throughGateway(route, source);
@@ -140,7 +125,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
   }
 
   /** Asks the source's egress rules; what they refuse is over. */
-  #isAllowed(route: Usable, source: Workload): boolean {
+  #isAllowed(route: UsableRoute, source: Workload): boolean {
     const { network } = this.#pod;
     this.#taken = route;
     const decision = this.decideNetwork();
@@ -167,40 +152,18 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     return decideRoute(this.#pod.context.registry, this.#taken, source, this.#sourceIp);
   }
 
-  /** `remote`: who answered behind a gateway. */
-  #open(
-    route: Usable,
-    source: Workload,
-    isMutualTls: boolean,
-    remote?: { identity: string; baggage: Baggage | undefined },
-  ): ConnectionRecord {
-    const destination =
-      route.kind === 'passthrough' ? undefined : route.kind === 'double-hbone' ? route.gatewayWorkload : route.destinationWorkload;
-    const isTunnelled = route.kind === 'hbone' || route.kind === 'double-hbone';
-    return this.#pod.open({
-      direction: 'outbound',
-      sourceAddress: this.#source,
-      source,
-      sourceIdentity: isMutualTls ? workloadSpiffeId(source) : undefined,
-      destinationAddress: route.address,
-      hboneAddress: isTunnelled ? route.authority : undefined,
-      destination,
-      destinationBaggage: remote?.baggage,
-      destinationIdentity: remote?.identity ?? (isMutualTls && destination ? workloadSpiffeId(destination) : undefined),
-      service: route.destinationService,
-      isMutualTls,
-      protocol: route.kind === 'hbone' ? 'HBONE' : route.kind === 'double-hbone' ? 'DOUBLEHBONE' : 'TCP',
-      originalDestination: formatHostPort(this.#ip, this.#port),
-    });
+  #open(route: UsableRoute, source: Workload, isMutualTls: boolean, remote?: RemotePeer): ConnectionRecord {
+    const asked = formatHostPort(this.#ip, this.#port);
+    return this.#pod.open(outboundFacts(route, source, this.#source, asked, isMutualTls, remote));
   }
 
-  #throughTunnel(route: Hbone, source: Workload): void {
+  #throughTunnel(route: HboneRoute, source: Workload): void {
     this.#record = this.#open(route, source, true);
     this.#route = route;
     this.#acquire(route, source);
   }
 
-  #acquire(route: Hbone, source: Workload): void {
+  #acquire(route: HboneRoute, source: Workload): void {
     const { ip, port } = route.target as { ip: string; port: number };
     // Without a tunnel at hand the application must wait; with one, `onTunnel` comes before this returns.
     this.#pod.pool.acquire(
@@ -282,19 +245,12 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     return true;
   }
 
-  #connectHeaders(route: Hbone | DoubleHbone, traceparent = newTraceparent(), network?: string): HeaderList {
-    const separator = this.#source.lastIndexOf(':');
-    return buildConnectRequest({
-      authority: route.authority,
-      baggage: baggageHeader(this.#workload!),
-      forwarded: encodeForwarded(this.#sourceIp, Number(this.#source.slice(separator + 1)), route.destinationService?.hostname),
-      traceparent,
-      ...(network !== undefined && { network }),
-    });
+  #connectHeaders(route: HboneRoute | DoubleHboneRoute, traceparent?: string, network?: string): HeaderList {
+    return connectHeaders(this.#workload!, this.#sourceIp, this.#sourcePort, route, traceparent, network);
   }
 
   /** The connection waits for the peer behind the gateway: whom it reached, and so what is counted, only that one's answer tells. */
-  #throughGateway(route: DoubleHbone, source: Workload): void {
+  #throughGateway(route: DoubleHboneRoute, source: Workload): void {
     this.#gatewayRoute = route;
     this.#hold();
     import('./gateway-path.ts').then(({ GatewayPath }) => {
@@ -331,7 +287,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     this.#fail(end);
   }
 
-  #plainly(route: Usable, source: Workload): void {
+  #plainly(route: UsableRoute, source: Workload): void {
     this.#record = this.#open(route, source, false);
     this.#hold();
     const { ip, port } = route.target as { ip: string; port: number };

@@ -1,55 +1,39 @@
 /** The part of the proxy that serves one pod: its listeners inside the pod's network namespace, its tunnels and its open connections. */
 import {
-  type Authorization,
-  authorize,
-  type Connection,
   DEFAULT_TRUST_DOMAIN,
-  type Decision,
   type FailureReason,
   formatHostPort,
   formatIdentity,
+  HBONE_PORT,
   type Identity,
-  ILLEGAL_PORTS,
-  POLICY_CHANGE_MESSAGE,
-  policiesFor,
-  policyKey,
   type RegistryChange,
   type Workload,
   workloadIdentity,
 } from '../../mesh/index.ts';
-import { originalDestination, peerEndpoint, type SocketEndpoint, type TcpOptions } from '../../platform/linux/index.ts';
-import { type DialOptions, plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
+import type { TcpOptions } from '../../platform/linux/index.ts';
+import type { DialOptions, TcpSocket } from '../../platform/net/index.ts';
 import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
 import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
-import { type HandshakeHost, ServerHandshake } from '../core/server-handshake.ts';
+import type { HandshakeHost } from '../core/server-handshake.ts';
 import type { SocketSide } from '../core/traffic-metrics.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
 import type { PodDns } from './dns/index.ts';
 import type { GatewayServices } from './gateway-path.ts';
-import { InboundPlain } from './inbound-plain.ts';
 import { InboundTunnel } from './inbound-tunnel.ts';
 import { NetworkGuard } from './network-guard.ts';
-import { OutboundConnection } from './outbound.ts';
-
-export const OUTBOUND_PORT = 15_001;
-export const INBOUND_PLAIN_PORT = 15_006;
-export const INBOUND_HBONE_PORT = 15_008;
+import type { OutboundConnection } from './outbound.ts';
+import { PodListeners } from './pod-listeners.ts';
+import { PolicyGuard } from './policy-guard.ts';
 
 /** To connect to an application or another proxy. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** How long a new pod's connections wait for the control plane to know it. */
 const WORKLOAD_WAIT_MS = 5000;
-
-/** An accepted inbound connection that policies keep applying to. */
-export interface EnforcedConnection {
-  readonly connection: Connection;
-  close(end: ConnectionEnd): void;
-}
 
 export class PodProxy implements HandshakeHost {
   readonly context: ProxyContext;
@@ -58,21 +42,16 @@ export class PodProxy implements HandshakeHost {
   readonly serverSettings: Http2Settings;
   readonly inbound = new ConnectionTable();
   readonly outbound = new ConnectionTable();
+  readonly policies: PolicyGuard;
   readonly network: NetworkGuard;
   readonly #clientSettings: Http2Settings;
   readonly #networkNamespace: number | undefined;
-  readonly #listeners: TcpListener[] = [];
+  readonly #listeners: PodListeners;
   readonly #outboundConnections = new Set<OutboundConnection>();
   readonly #tunnels = new Set<InboundTunnel>();
-  readonly #enforced = new Set<EnforcedConnection>();
-  #hbone: TcpListener | undefined;
   #dns: PodDns | undefined;
-  #unwatch: (() => void) | undefined;
-  #identity = '';
   #knownAt = -1;
   #workload: Workload | undefined;
-  #policiesAt = -1;
-  #policies: readonly Authorization[] = [];
   #closed = false;
   readonly #dialOptions: Omit<DialOptions, 'address' | 'port'>;
   /** For connections within the pod: a peer of the same kernel does not vanish unnoticed, so they need no keepalive. */
@@ -84,10 +63,14 @@ export class PodProxy implements HandshakeHost {
     this.info = info;
     this.#networkNamespace = networkNamespace;
     const { streamWindow, connectionWindow, frameSize: maxFrameSize, poolMaxStreams, poolRelease } = context.config;
+    const { packetMark, keepalive, userTimeout } = context.config;
+    const socketOptions: TcpOptions = { mark: packetMark, keepalive, userTimeout };
+    this.#listeners = new PodListeners(this, socketOptions, networkNamespace);
     const windows = { streamWindow, connectionWindow, maxFrameSize };
     this.serverSettings = { ...SERVER_SETTINGS, ...windows };
     this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
-    this.#dialOptions = { ...this.#socketOptions(), networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    this.#dialOptions = { ...socketOptions, networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    this.policies = new PolicyGuard(context);
     this.network = new NetworkGuard(context.registry, context.config.network);
     this.localDialOptions = { ...this.#dialOptions, keepalive: undefined };
     this.pool = new HbonePool({
@@ -101,13 +84,12 @@ export class PodProxy implements HandshakeHost {
   /** Opens the listeners. Throws a `SystemError` when the namespace is gone or a port is taken, and then holds nothing. */
   start(): void {
     try {
-      this.#listen(OUTBOUND_PORT, (socket) => this.#acceptOutbound(socket)).serve();
-      this.#listen(INBOUND_PLAIN_PORT, (socket) => this.#acceptPlain(socket)).serve();
-      this.#hbone = this.#listen(INBOUND_HBONE_PORT, (socket) => this.#acceptTunnel(socket));
+      this.#listeners.openRedirected();
+      this.#listeners.openTunnels();
       this.#dns = this.context.dns?.open(this, this.#networkNamespace);
       this.registryChanged();
     } catch (error) {
-      this.#stopListening();
+      this.#listeners.stop();
       this.pool.close(endOf('pod-removed'));
       throw error;
     }
@@ -116,10 +98,10 @@ export class PodProxy implements HandshakeHost {
   /** Opens the listener for tunnels only, for a workload nothing is redirected to. Throws as {@link start} does. */
   startTunnels(): void {
     try {
-      this.#hbone = this.#listen(INBOUND_HBONE_PORT, (socket) => this.#acceptTunnel(socket));
+      this.#listeners.openTunnels();
       this.registryChanged();
     } catch (error) {
-      this.#stopListening();
+      this.#listeners.stop();
       throw error;
     }
   }
@@ -158,34 +140,6 @@ export class PodProxy implements HandshakeHost {
     };
   }
 
-  policies(workload: Workload): readonly Authorization[] {
-    const { registry, log } = this.context;
-    if (this.#policiesAt !== registry.version) {
-      this.#policiesAt = registry.version;
-      const { policies, missing } = policiesFor(registry, workload);
-      this.#policies = policies;
-      if (missing.length > 0)
-        log.warn('policies of a workload have not arrived and are not enforced', { workload: workload.uid, policies: missing.join(', ') });
-    }
-    return this.#policies;
-  }
-
-  /** What the operator asked to see of decisions. */
-  decided(decision: Decision, connection: Connection): void {
-    const { config, log } = this.context;
-    for (const { policy, action, matched } of decision.dryRun)
-      log.info('dry-run policy', { policy, action, matched, source: connection.sourceIp, port: connection.destinationPort });
-    const text = decision.allowed ? 'policy allows' : 'policy denies';
-    const fields = {
-      policy: decision.policy,
-      reason: decision.reason || undefined,
-      source: connection.sourceIp,
-      port: connection.destinationPort,
-    };
-    if (config.authzInfoLogging) log.info(text, fields);
-    else if (log.enabled('debug')) log.debug(text, fields);
-  }
-
   open(facts: ConnectionFacts): ConnectionRecord {
     return new ConnectionRecord(
       facts,
@@ -195,31 +149,15 @@ export class PodProxy implements HandshakeHost {
     );
   }
 
-  enforce(connection: EnforcedConnection): void {
-    this.#enforced.add(connection);
-  }
-
-  release(connection: EnforcedConnection): void {
-    this.#enforced.delete(connection);
-  }
-
   /** The mesh has changed: policies may no longer allow what is open, the identity may be another, destinations may have left. Without a change: at start. */
   registryChanged(change?: RegistryChange): void {
     const { workload } = this;
-    if (workload !== undefined) this.#useIdentity(formatIdentity(workloadIdentity(workload)));
     if (workload === undefined) return;
+    this.#listeners.serveAs(formatIdentity(workloadIdentity(workload)));
     // A workload's own change can be a change of its list of policies.
     const isOwnTouched = change === undefined || change.workloads.has(workload.uid);
     if (change !== undefined) this.network.changed(change, isOwnTouched || touchesServices(workload, change));
-    if (!isOwnTouched && change.policies.size === 0) return;
-    const policies = this.policies(workload);
-    for (const enforced of this.#enforced)
-      if (!authorize(policies, enforced.connection).allowed) enforced.close({ ...endOf('policy-change'), message: POLICY_CHANGE_MESSAGE });
-  }
-
-  /** The keys of policies that apply to the pod now. */
-  policyKeys(): string[] {
-    return this.workload === undefined ? [] : this.policies(this.workload).map(policyKey);
+    if (isOwnTouched || change.policies.size > 0) this.policies.changed(workload);
   }
 
   /** Everything a connection made for this pod needs: its namespace, its mark. */
@@ -230,6 +168,11 @@ export class PodProxy implements HandshakeHost {
   /** What connections into other networks need. */
   gatewayServices(): GatewayServices {
     return { pool: this.pool, certificates: this.context.certificates, clientSettings: this.#clientSettings };
+  }
+
+  outboundBegan(connection: OutboundConnection): void {
+    this.#outboundConnections.add(connection);
+    this.context.metrics.socketOpened('source');
   }
 
   outboundEnded(connection: OutboundConnection): void {
@@ -247,7 +190,7 @@ export class PodProxy implements HandshakeHost {
 
   handshakeFailed({ reason, message }: ConnectionEnd, source: string, destinationIp: string): void {
     this.refused('inbound', reason);
-    logEarlyDeny(this.context.access, 'inbound', source, formatHostPort(destinationIp, INBOUND_HBONE_PORT), message);
+    logEarlyDeny(this.context.access, 'inbound', source, formatHostPort(destinationIp, HBONE_PORT), message);
     this.socketClosed('destination');
   }
 
@@ -288,7 +231,7 @@ export class PodProxy implements HandshakeHost {
 
   /** Takes no new connections; open ones may finish. Peers are told to open no more streams. */
   drain(): void {
-    this.#stopListening();
+    this.#listeners.stop();
     this.#dns?.drain();
     for (const tunnel of [...this.#tunnels]) tunnel.http2.shutdown('graceful');
   }
@@ -297,111 +240,14 @@ export class PodProxy implements HandshakeHost {
   close(reason: 'drained' | 'pod-removed'): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#stopListening();
+    this.#listeners.stop();
     this.#dns?.close();
     this.network.close();
     const end = endOf(reason);
     for (const connection of [...this.#outboundConnections]) connection.abort(end);
-    for (const enforced of [...this.#enforced]) enforced.close(end);
+    this.policies.close(end);
     for (const tunnel of [...this.#tunnels]) tunnel.fail(end.message);
     this.pool.close(end);
-  }
-
-  #stopListening(): void {
-    this.#unwatch?.();
-    this.#unwatch = undefined;
-    for (const listener of this.#listeners.splice(0)) listener.close();
-    this.#hbone = undefined;
-  }
-
-  #socketOptions(): TcpOptions {
-    const { packetMark, keepalive, userTimeout } = this.context.config;
-    return { mark: packetMark, keepalive, userTimeout };
-  }
-
-  #listen(port: number, accept: (socket: TcpSocket) => SocketEvents | undefined): TcpListener {
-    const { ipv6, inpodPortReuse } = this.context.config;
-    const options = { ...this.#socketOptions(), port, networkNamespace: this.#networkNamespace, reusePort: inpodPortReuse };
-    let listener: TcpListener;
-    try {
-      listener = new TcpListener({ ...options, address: ipv6 ? '::' : '0.0.0.0' }, accept);
-    } catch (error) {
-      // A kernel or pod without IPv6 is no reason not to serve it.
-      if (!ipv6 || (error as { code?: string }).code === 'EADDRINUSE') throw error;
-      listener = new TcpListener({ ...options, address: '0.0.0.0' }, accept);
-    }
-    this.#listeners.push(listener);
-    return listener;
-  }
-
-  /** The certificate of this identity serves tunnels from its first arrival on; until then clients wait in the kernel's queue. */
-  #useIdentity(identity: string): void {
-    if (identity === this.#identity || this.#hbone === undefined) return;
-    this.#unwatch?.();
-    this.#identity = identity;
-    const { certificates } = this.context;
-    const serve = (certificate: WorkloadCertificate | undefined): void => {
-      try {
-        this.#hbone?.serve(certificate?.serverTls);
-      } catch (error) {
-        this.context.log.error('certificate not usable for tunnels', { identity, error: (error as Error).message });
-      }
-    };
-    this.#unwatch = certificates.watch(identity, serve);
-    const current = certificates.current(identity);
-    if (current !== undefined) serve(current);
-    else certificates.prefetch(identity);
-  }
-
-  /** Refuses a connection while there are too many: the ones there are go on. */
-  #isFull(socket: TcpSocket, direction: 'inbound' | 'outbound'): boolean {
-    const { metrics, maxSockets, access } = this.context;
-    if (metrics.openSockets < maxSockets) return false;
-    this.refused(direction, 'too-many-connections');
-    const source = formatHostPort(plainAddress(socket.remoteAddress), socket.remotePort);
-    const destination = formatHostPort(plainAddress(socket.localAddress), socket.localPort);
-    logEarlyDeny(access, direction, source, destination, endOf('too-many-connections', `${maxSockets} sockets`).message);
-    return true;
-  }
-
-  #acceptOutbound(socket: TcpSocket): SocketEvents | undefined {
-    if (this.#isFull(socket, 'outbound')) return undefined;
-    const { source, destination } = endsOf(socket);
-    this.context.metrics.socketOpened('source');
-    const connection = new OutboundConnection(this, socket, source.address, source.port, destination.address, destination.port);
-    this.#outboundConnections.add(connection);
-    socket.data = connection;
-    connection.start();
-    return socket.data;
-  }
-
-  #acceptPlain(socket: TcpSocket): SocketEvents | undefined {
-    if (this.#isFull(socket, 'inbound')) return undefined;
-    const { source, destination } = endsOf(socket);
-    this.context.metrics.socketOpened('destination');
-    const connection = new InboundPlain(this, socket, source.address, source.port, destination.address, destination.port);
-    socket.data = connection;
-    connection.start(ILLEGAL_PORTS);
-    return socket.data;
-  }
-
-  #acceptTunnel(socket: TcpSocket): SocketEvents | undefined {
-    if (this.#isFull(socket, 'inbound')) return undefined;
-    const sourceIp = plainAddress(socket.remoteAddress);
-    const destinationIp = plainAddress(socket.localAddress);
-    if (this.context.certificates.current(this.#identity) === undefined) {
-      const error = endOf('identity-error', `no certificate for ${this.#identity}`).message;
-      logEarlyDeny(
-        this.context.access,
-        'inbound',
-        formatHostPort(sourceIp, socket.remotePort),
-        formatHostPort(destinationIp, INBOUND_HBONE_PORT),
-        error,
-      );
-      return undefined;
-    }
-    this.context.metrics.socketOpened('destination');
-    return new ServerHandshake(this, socket, sourceIp, destinationIp);
   }
 
   #dialTunnel(to: PoolDestination, pool: HbonePool): ClientTunnel {
@@ -425,13 +271,3 @@ const touchesServices = (workload: Workload, { services }: RegistryChange): bool
   for (const key of services) if (workload.services.has(key)) return true;
   return false;
 };
-
-/** Who connects, and where to before a redirect rule caught it. */
-function endsOf(socket: TcpSocket): { source: SocketEndpoint; destination: SocketEndpoint } {
-  // `fd` is a member of Bun's sockets that its types lack.
-  const { fd = -1 } = socket as { fd?: number };
-  return {
-    source: peerEndpoint(fd) ?? { address: plainAddress(socket.remoteAddress), port: socket.remotePort },
-    destination: originalDestination(fd) ?? { address: plainAddress(socket.localAddress), port: socket.localPort },
-  };
-}
