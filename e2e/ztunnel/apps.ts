@@ -40,7 +40,10 @@ export class Peer implements DialEvents, SocketEvents {
     this.failure = failure;
     this.connected.reject(new Error(failure.message));
     this.closed.resolve(new Error(failure.message));
+    this.isEnded = true;
     this.isClosed = true;
+    this.ended.resolve();
+    this.#wake();
   }
   onData(chunk: Buffer): void {
     this.received += chunk.length;
