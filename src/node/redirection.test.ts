@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import fs from 'node:fs';
 import {
   closeDescriptor,
   countEstablished,
+  inNetworkNamespace,
   libc,
   listenTcp,
   openTcp,
@@ -57,6 +59,13 @@ test('lets tunnels reach 15008, and the pod reach itself, without redirecting th
   expect((await net.connect(net.pod, '127.0.0.1', 8080)).greeting).toStartWith('app ');
   expect((await net.connect(net.pod, '::1', 8080)).greeting).toStartWith('app ');
   expect((await net.connect(net.pod, POD_IP6, 8080)).greeting).toStartWith('app ');
+});
+
+test('has packets translated that the kernel finds outside the window of their connection', async () => {
+  const setting = () =>
+    inNetworkNamespace(net.pod, () => fs.readFileSync('/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal', 'utf8').trim());
+  await applyRedirection(net.pod, DEFAULT_POD_RULES);
+  expect(setting()).toBe('1');
 });
 
 test('does not redirect what the proxy itself opens', async () => {

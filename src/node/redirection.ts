@@ -26,6 +26,7 @@ export async function applyRedirection(netns: number, options: PodRuleOptions): 
   handOverQueuedConnections(netns);
   const { script, confirmation } = podRules(options);
   await runNft(script, netns);
+  translateOutsideWindow(netns);
   if (!options.draining) await deleteTracked(netns, (connection) => passedAround(connection, options));
   await runNft(confirmation, netns);
   const state = await inspectRedirection(netns, options);
@@ -46,14 +47,24 @@ export async function removeRedirection(netns: number): Promise<void> {
 
 /**
  * When a proxy stops listening while its successor listens already, the kernel gives it what waits to be accepted, instead of resetting that
- * (Linux 5.14 and later; where the file system of settings is read-only there is no hand-over). Stays when the rules go: it is about shared ports only.
+ * (Linux 5.14 and later). Without it an upgrade of the proxy resets the few connections that are just being made. Stays when the rules go: it is about shared
+ * ports only.
  */
-function handOverQueuedConnections(netns: number): void {
+const handOverQueuedConnections = (netns: number): void => setKernel(netns, 'net/ipv4/tcp_migrate_req');
+
+/**
+ * Connection tracking does not translate a packet that it finds outside the window: the packet goes to the original destination, which knows no such connection
+ * and resets it. Now it only refuses resets for that; the window is checked by the ends, as for every connection that is not translated.
+ */
+const translateOutsideWindow = (netns: number): void => setKernel(netns, 'net/netfilter/nf_conntrack_tcp_be_liberal');
+
+/** Turns a setting of the pod's kernel on. Where the file system of settings is read-only it stays as it was. */
+function setKernel(netns: number, setting: string): void {
   inNetworkNamespace(netns, () => {
     try {
-      fs.writeFileSync('/proc/sys/net/ipv4/tcp_migrate_req', '1');
+      fs.writeFileSync(`/proc/sys/${setting}`, '1');
     } catch {
-      // An upgrade of the proxy then resets the few connections that are just being made.
+      // Each is an improvement that redirection works without.
     }
   });
 }
