@@ -76,6 +76,30 @@ test('a reader that takes nothing holds its writer at the window, and only that 
   expect(client.sendData(1, chunk, false)).toBe(JOIN_WINDOW / 2 + 1);
 });
 
+test('a writer waits as soon as anything is kept, and goes on when nothing is', () => {
+  const { client, server, atServer } = pair();
+  const calls: string[] = [];
+  const source = { pause: () => calls.push('pause'), resume: () => calls.push('resume') };
+  client.sendData(1, new Uint8Array(10), false);
+  expect(client.isCongested).toBe(false);
+  atServer.takes = false;
+  client.sendData(1, new Uint8Array(10), false);
+  expect(client.isCongested).toBe(true);
+  client.holdBack(source);
+  client.holdBack(source);
+  server.consumed(1, 9);
+  expect(calls).toEqual(['pause']);
+  server.consumed(1, 1);
+  expect(calls).toEqual(['pause', 'resume']);
+  expect(client.isHoldingBack(source)).toBe(false);
+  atServer.takes = false;
+  client.sendData(1, new Uint8Array(1), false);
+  client.holdBack(source);
+  expect(client.forget(source)).toBe(true);
+  server.consumed(1, 1);
+  expect(calls).toEqual(['pause', 'resume', 'pause']);
+});
+
 test('the end goes with the last octet and not before', () => {
   const { client, server, atServer } = pair();
   atServer.takes = false;

@@ -7,12 +7,12 @@
  * Joins keep their tunnel, and end with it.
  */
 import type { Identity } from '../../mesh/index.ts';
-import type { TcpSocket } from '../../platform/net/index.ts';
+import type { Source, TcpSocket } from '../../platform/net/index.ts';
 import type { Counter, Registry } from '../../platform/telemetry/index.ts';
 import { ErrorCode, type HeaderList } from '../../protocol/index.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
-import { NEVER_CONGESTED, type StreamHost, type Tunnel, type TunnelDependent, type TunnelStream } from '../core/tunnel.ts';
+import type { StreamHost, Tunnel, TunnelDependent, TunnelStream } from '../core/tunnel.ts';
 import { type InboundHost, InboundStream } from './inbound-stream.ts';
 import type { InboundTunnel } from './inbound-tunnel.ts';
 import type { PodProxy } from './pod-proxy.ts';
@@ -116,11 +116,13 @@ type Base = Pick<Tunnel, 'cutOff' | 'depend' | 'undepend'>;
 export class JoinEnd implements StreamHost, TunnelDependent {
   readonly #base: Base;
   readonly http2 = this;
-  readonly output = NEVER_CONGESTED;
+  readonly output = this;
   #other: JoinEnd = this;
   #stream: TunnelStream | undefined;
   #window = JOIN_WINDOW;
   #isBlocked = false;
+  /** Who feeds this end, while it is told to wait. */
+  #waiting: Source | undefined;
   /** Nothing more is sent from here. */
   #isEnded = false;
 
@@ -189,12 +191,43 @@ export class JoinEnd implements StreamHost, TunnelDependent {
     return sent;
   }
 
+  /**
+   * The other side's kernel did not take all of what was sent. One read of a socket may have to be kept then, but no second: kept octets are copied.
+   * Measured on one bulk stream: without it every octet was.
+   */
+  get isCongested(): boolean {
+    return this.#window < JOIN_WINDOW;
+  }
+
+  holdBack(source: Source): void {
+    if (this.#waiting !== undefined) return;
+    this.#waiting = source;
+    source.pause();
+  }
+
+  forget(_source: Source): boolean {
+    const wasWaiting = this.#waiting !== undefined;
+    this.#waiting = undefined;
+    return wasWaiting;
+  }
+
+  isHoldingBack(_source: Source): boolean {
+    return this.#waiting !== undefined;
+  }
+
+  #release(): void {
+    const source = this.#waiting;
+    this.#waiting = undefined;
+    source?.resume();
+  }
+
   consumed(_streamId: number, length: number): void {
     this.#other.#opened(length);
   }
 
   #opened(length: number): void {
     this.#window += length;
+    if (this.#waiting !== undefined && !this.isCongested) this.#release();
     if (!this.#isBlocked || this.#window < JOIN_WINDOW / 2) return;
     this.#isBlocked = false;
     this.#stream?.onTunnelWritable();
