@@ -38,20 +38,6 @@ export interface TunnelDependent {
   tunnelLost(): void;
 }
 
-/** Something that stands on a tunnel's proof of who its ends are, without being a stream of it. */
-export interface TunnelDependent {
-  /** The tunnel is gone, and not because it was wound down. */
-  tunnelLost(): void;
-}
-
-/** The output of a host that holds nothing back but by its streams' windows. */
-export const NEVER_CONGESTED: StreamHost['output'] = {
-  isCongested: false,
-  holdBack() {},
-  forget: () => false,
-  isHoldingBack: () => false,
-};
-
 /** The end of a connection whose stream was reset; `local`: not by the peer. */
 export const resetEnd = (code: number, local: boolean): ConnectionEnd => {
   if (!local) return endOf('tunnel-reset', `stream reset by the peer with code ${code}`);
