@@ -2,8 +2,6 @@ import type * as grpc from '@grpc/grpc-js';
 import {
   type AuthorizationPolicy,
   AuthorizationPolicyKind,
-  type ConfigMap,
-  ConfigMapKind,
   EndpointSliceKind,
   GatewayClassKind,
   GatewayKind,
@@ -20,8 +18,6 @@ import {
   type Pod,
   PodKind,
   type Resource,
-  type Secret,
-  SecretKind,
   type Service,
   type ServiceEntry,
   ServiceEntryKind,
@@ -30,19 +26,16 @@ import {
 } from '../platform/kubernetes/index.ts';
 import type { Logger, Logging } from '../platform/telemetry/index.ts';
 import { Authenticator } from './ca/authenticate.ts';
-import type { Authority } from './ca/authority.ts';
+import { CurrentAuthority } from './ca/current-authority.ts';
 import { PodIndex } from './ca/pods.ts';
-import { publishRoot, ROOT_CONFIG_MAP } from './ca/root-config-maps.ts';
 import { certificateService } from './ca/service.ts';
-import { ServingCredentials, servingNames } from './ca/serving.ts';
-import { loadAuthority, PLUGIN_SECRET, ROOT_SECRET } from './ca/store.ts';
 import { MeshCompiler } from './compile/compiler.ts';
 import type { CompiledKind, CompiledKinds } from './compile/kinds.ts';
 import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService, withoutManagedFields } from './compile/slim.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { answerDebug } from './debug.ts';
 import { bindGrpc, grpcServer, serveHttp } from './listen.ts';
-import { ControlPlaneMetrics, shortType } from './metrics.ts';
+import { ControlPlaneMetrics } from './metrics.ts';
 import { Routing } from './plan/routing.ts';
 import { Batch } from './scheduler.ts';
 import { ExtensionStatus } from './status/extensions.ts';
@@ -50,27 +43,16 @@ import { NetworkPolicyProblems } from './status/network-policies.ts';
 import { writeStatus } from './status/writer.ts';
 import type { WaypointDeployer } from './waypoint/deployer.ts';
 import { watchWaypoints } from './waypoint/watch.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE, NETWORK_POLICY_TYPE, SERVICE_PLAN_TYPE } from './wire.ts';
-import { ScopedStores } from './xds/scoped.ts';
-import { type DiscoveryEvents, DiscoveryServer } from './xds/server.ts';
-import { ResourceStore } from './xds/store.ts';
-import { split, splitScopes } from './xds/updates.ts';
+import { Distribution } from './xds/distribution.ts';
 
 /** Long enough to compile a rollout's burst once, short against what a push costs. */
 const COMPILE_DELAY_MS = 3;
 /** Conditions are for people; acknowledgements of many proxies are written together. */
 const STATUS_DELAY_MS = 100;
-const ROOT_DELAY_MS = 20;
 
 /** istiod's job in one object: watch, compile, push, sign, report. */
 export class ControlPlane {
   readonly metrics = new ControlPlaneMetrics();
-  readonly addresses = new ResourceStore(ADDRESS_TYPE);
-  readonly authorizations = new ResourceStore(AUTHORIZATION_TYPE);
-  readonly networkPolicies = new ResourceStore(NETWORK_POLICY_TYPE);
-  /** Route plans, for each waypoint those of its services and of the services they lead to. */
-  readonly plans = new ScopedStores(SERVICE_PLAN_TYPE);
-  readonly discovery: DiscoveryServer;
   readonly #config: ControlPlaneConfig;
   readonly #client: KubeClient;
   readonly #log: Logger;
@@ -78,10 +60,10 @@ export class ControlPlane {
   readonly #compiler: MeshCompiler;
   readonly #pods = new PodIndex();
   readonly #authenticator: Authenticator;
-  readonly #serving = new ServingCredentials();
+  readonly #authority: CurrentAuthority;
+  readonly #distribution: Distribution;
   readonly #informers: Informer<KubeObject>[] = [];
   readonly #namespaces: Informer<Namespace>;
-  readonly #configMaps: Informer<ConfigMap>;
   readonly #policies: Informer<AuthorizationPolicy>;
   readonly #peers: Informer<PeerAuthentication>;
   /** Undefined where NetworkPolicies are not looked at. */
@@ -93,11 +75,7 @@ export class ControlPlane {
   readonly #extensions: ExtensionStatus;
   readonly #compile: Batch;
   readonly #status: Batch;
-  readonly #root: Batch;
-  readonly #authorityChange: Batch;
-  #authority: Authority | undefined;
   #isReady = false;
-  #firstChangeAt = 0;
   #grpc: grpc.Server | undefined;
   #http: Bun.Server<undefined>[] = [];
 
@@ -112,34 +90,15 @@ export class ControlPlane {
     const failed = (what: string) => (error: Error) => this.#log.error(`${what}: ${error.message}`);
     this.#compile = new Batch(COMPILE_DELAY_MS, () => this.#compileNow(), failed('compilation failed'));
     this.#status = new Batch(STATUS_DELAY_MS, () => this.#writeStatus(), failed('status conditions were not written'));
-    this.#root = new Batch(ROOT_DELAY_MS, () => this.#publishRoot(), failed('the root certificate was not published'));
-    this.#authorityChange = new Batch(
-      ROOT_DELAY_MS,
-      () => this.#useAuthority(),
-      failed('the changed CA secret is not used, the CA before it stays in force'),
-    );
-    const events: DiscoveryEvents = {
-      onConnect: () => this.#connectionsChanged(),
-      onDisconnect: (connection) => {
-        this.#connectionsChanged();
-        this.#log.info(`proxy ${connection.proxy} disconnected`);
-      },
-      onReceived: () => this.#statusChanged(),
-      onSent: (_connection, typeUrl, _resources, size) => {
-        this.metrics.pushes.labels({ type: shortType(typeUrl) }).inc();
-        this.metrics.configSize.labels({ type: shortType(typeUrl) }).observe(size);
-        if (this.#firstChangeAt > 0) this.metrics.convergence.observe((performance.now() - this.#firstChangeAt) / 1000);
-      },
-      onRejected: (connection, typeUrl, reason) => {
-        this.metrics.rejects.labels({ type: shortType(typeUrl) }).inc();
-        this.#log.warn(`proxy ${connection.proxy} rejected resources: ${reason}`, { type: typeUrl });
-      },
-    };
-    const stores = [this.addresses, this.authorizations, this.networkPolicies];
-    this.discovery = new DiscoveryServer(stores, this.#authenticator, logging.logger('controlplane::xds'), events, [this.plans]);
+    this.#distribution = new Distribution({
+      authenticator: this.#authenticator,
+      metrics: this.metrics,
+      onProxiesChanged: () => this.#statusChanged(),
+      log: this.#log,
+      xdsLog: logging.logger('controlplane::xds'),
+    });
     const pods = this.#watchPods();
     this.#namespaces = this.#watch('Namespace', NamespaceKind, slimNamespace);
-    this.#namespaces.addHandlers({ onAdd: () => this.#root.request(), onUpdate: () => this.#root.request() });
     this.#watch('Node', NodeKind, slimNode);
     this.#services = this.#watch('Service', ServiceKind, slimService);
     this.#watch('EndpointSlice', EndpointSliceKind, slimEndpointSlice);
@@ -158,8 +117,8 @@ export class ControlPlane {
     this.#routing = new Routing({
       client,
       view: this.#compiler.view,
-      plans: this.plans,
-      connections: () => this.discovery.connections,
+      plans: this.#distribution.plans,
+      connections: () => this.#distribution.server.connections,
       informer: (resource) => this.#informer(resource, withoutManagedFields, { optional: true }),
       onChange: (kind, event) => this.#changed(kind, event),
       onWrite: (result, error) => this.#statusWritten(result, error),
@@ -189,23 +148,21 @@ export class ControlPlane {
       attachedRoutes: (waypoint) => this.#routing.attachedRoutes(waypoint),
       log: logging.logger('controlplane::waypoint'),
     });
-    this.#configMaps = this.#informer(ConfigMapKind, withoutManagedFields, { fieldSelector: `metadata.name=${ROOT_CONFIG_MAP}` });
-    this.#configMaps.addHandlers({ onUpdate: () => this.#root.request(), onDelete: () => this.#root.request() });
-    for (const name of [PLUGIN_SECRET, ROOT_SECRET]) {
-      const secrets = this.#informer<Secret>(SecretKind, withoutManagedFields, {
-        namespace: config.rootNamespace,
-        fieldSelector: `metadata.name=${name}`,
-      });
-      const changed = () => this.#authorityChange.request();
-      secrets.addHandlers({ onAdd: changed, onUpdate: changed, onDelete: changed });
-    }
+    this.#authority = new CurrentAuthority({
+      client,
+      config,
+      namespaces: this.#namespaces,
+      informer: (resource, scope) => this.#informer(resource, withoutManagedFields, scope),
+      rootExpiry: this.metrics.rootExpiry,
+      log: this.#log,
+    });
   }
 
   get isReady(): boolean {
     return this.#isReady;
   }
   get rootPem(): string {
-    return this.#authority?.rootPem ?? '';
+    return this.#authority.rootPem;
   }
   /** The gRPC port in use, once started. */
   xdsPort = 0;
@@ -214,7 +171,7 @@ export class ControlPlane {
 
   /** Loads or makes the CA, listens, watches; resolves when listening. Streams wait for the first compilation. */
   async start(): Promise<void> {
-    await this.#useAuthority();
+    await this.#authority.load();
     await this.#listen();
     for (const informer of this.#informers) informer.start();
     void Promise.all(this.#informers.map((informer) => informer.synced)).then(
@@ -225,11 +182,11 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the control plane is stopping'));
-    for (const batch of [this.#compile, this.#status, this.#root, this.#authorityChange]) batch.stop();
+    for (const batch of [this.#compile, this.#status]) batch.stop();
     this.#waypoints.stop();
     this.#routing.stop();
     this.#extensions.stop();
-    this.#serving.stop();
+    this.#authority.stop();
     for (const server of this.#http) await server.stop(true);
     this.#grpc?.forceShutdown();
   }
@@ -289,13 +246,14 @@ export class ControlPlane {
   #open(): void {
     this.#compileNow();
     this.#isReady = true;
-    this.discovery.open();
+    this.#distribution.server.open();
     this.#waypoints.open();
     this.#routing.open();
     this.#extensions.open();
-    this.#root.request();
+    this.#authority.open();
     this.#status.request();
-    this.#log.info('ready', { addresses: this.addresses.size, policies: this.authorizations.size });
+    const { addresses, authorizations } = this.#distribution;
+    this.#log.info('ready', { addresses: addresses.size, policies: authorizations.size });
     if (this.#compiler.isDirty || this.#routing.isDirty) this.#compile.request();
   }
 
@@ -304,34 +262,14 @@ export class ControlPlane {
     const started = performance.now();
     const { addresses, authorizations, networkPolicies, ...changed } = this.#compiler.flush();
     const plans = this.#routing.flush(changed);
-    // A new policy reaches proxies before the workloads that name it, and leaves after them: never a moment without it. So do plans with
-    // the services that are sent through a waypoint.
-    const [added, removed] = split(authorizations);
-    const [addedPlans, removedPlans] = splitScopes(plans);
-    this.#firstChangeAt = started;
-    let changes = this.authorizations.apply(added).length + this.plans.apply(addedPlans);
-    if (changes > 0) this.discovery.pushAll();
-    const moved = this.addresses.apply(addresses).length;
-    if (moved > 0) this.discovery.pushAll();
+    const changes = this.#distribution.apply({ addresses, authorizations, networkPolicies, plans }, started);
     this.#networkPolicyProblems?.update(networkPolicies.keys());
-    // NetworkPolicies are the other way round: their peers are in the groups they speak of before they do.
-    changes += this.networkPolicies.apply(networkPolicies).length;
-    changes += moved + this.authorizations.apply(removed).length + this.plans.apply(removedPlans);
-    this.discovery.pushAll();
-    this.#firstChangeAt = 0;
     this.metrics.compileTime.observe((performance.now() - started) / 1000);
-    for (const store of [this.addresses, this.authorizations, this.networkPolicies, this.plans])
-      this.metrics.resources.labels({ type: shortType(store.typeUrl) }).set(store.size);
     if (this.#isReady) this.#status.request();
     this.#extensions.request();
     this.#log.debug(`compiled ${changes} changed resources`);
     // What pods are to policies that are gone is dropped in a second step.
     if (this.#isReady && this.#compiler.isDirty) this.#compile.request();
-  }
-
-  #connectionsChanged(): void {
-    this.metrics.connected.labels({ version: 'lateen' }).set(this.discovery.connections.size);
-    this.#statusChanged();
   }
 
   #statusChanged(): void {
@@ -344,8 +282,8 @@ export class ControlPlane {
     await writeStatus({
       client: this.#client,
       compiler: this.#compiler,
-      authorizations: this.authorizations,
-      connections: () => this.discovery.connections,
+      authorizations: this.#distribution.authorizations,
+      connections: () => this.#distribution.server.connections,
       policies: this.#policies,
       peers: this.#peers,
       services: this.#services,
@@ -361,35 +299,12 @@ export class ControlPlane {
     if (result === 'failed') this.#log.warn(`a status condition was not written: ${error?.message ?? ''}`);
   }
 
-  async #publishRoot(): Promise<void> {
-    if (!this.#isReady || this.#authority === undefined) return;
-    await publishRoot(this.#client, this.#authority.rootPem, this.#namespaces, this.#configMaps, (error) => {
-      this.#log.warn(`the root certificate was not published: ${error.message}`);
-      setTimeout(() => this.#root.request(), 1000).unref();
-    });
-  }
-
-  /** Loads the CA; when it is another one than before, the serving certificate and the published root follow. */
-  async #useAuthority(): Promise<void> {
-    const { authority, source } = await loadAuthority(this.#client, this.#config.rootNamespace, this.#config.trustDomain);
-    if (this.#authority !== undefined && Bun.deepEquals(this.#authority.material, authority.material)) return;
-    const names = servingNames(this.#config.rootNamespace, this.#config.clusterDomain, this.#config.extraServerNames);
-    // Whoever is given the new root can verify this server with it at once.
-    await this.#serving.renew(authority, names);
-    this.#authority = authority;
-    this.metrics.rootExpiry.set(Math.floor(authority.notAfter.getTime() / 1000));
-    const renew = () => this.#serving.renew(this.#authority!, names);
-    this.#serving.keepFresh(renew, (error) => this.#log.error(`the serving certificate was not renewed: ${error.message}`));
-    this.#log.info(`signing with the CA of Secret ${this.#config.rootNamespace}/${source}`, { expires: authority.notAfter.toISOString() });
-    this.#root.request();
-  }
-
   async #listen(): Promise<void> {
     const { bindAddress, xdsPort, httpPort, monitoringPort } = this.#config;
     const server = grpcServer();
     const ca = certificateService({
       authenticator: this.#authenticator,
-      authority: () => this.#authority!,
+      authority: () => this.#authority.authority,
       pods: this.#pods,
       rules: this.#config,
       defaultTtlSeconds: this.#config.defaultCertTtlSeconds,
@@ -401,10 +316,10 @@ export class ControlPlane {
         else this.metrics.certificateErrors.labels({ code }).inc();
       },
     });
-    const xds = this.discovery.service();
+    const xds = this.#distribution.server.service();
     server.addService(ca.definition, ca.implementation);
     server.addService(xds.definition, xds.implementation);
-    this.xdsPort = await bindGrpc(server, bindAddress, xdsPort, this.#serving);
+    this.xdsPort = await bindGrpc(server, bindAddress, xdsPort, this.#authority.serving);
     this.#grpc = server;
     const fetch = (request: Request) =>
       answerDebug(request, {
@@ -414,9 +329,9 @@ export class ControlPlane {
             .filter((informer) => !informer.isSynced)
             .map((informer) => informer.resource.plural)
             .join(', ') || 'the first compilation',
-        connections: () => this.discovery.connections,
-        stores: [this.addresses, this.authorizations, this.networkPolicies],
-        plans: this.plans,
+        connections: () => this.#distribution.server.connections,
+        stores: this.#distribution.stores,
+        plans: this.#distribution.plans,
         config: { ...this.#config, trustedNodeAccounts: [...this.#config.trustedNodeAccounts] },
         metrics: this.metrics,
       });
