@@ -2,11 +2,11 @@ import type { KubeClient } from '../../platform/kubernetes/index.ts';
 import type { PodView } from '../pods/choose.ts';
 import { type Instruments, measureStage, measureTransition } from './measure.ts';
 import { applyExample } from './pipeline.ts';
+import type { Progress } from './progress.ts';
 import { NEW_VERSION } from './promises.ts';
 import { WaypointMetrics } from './proxy-metrics.ts';
 import type { StageName, TransitionReport } from './report.ts';
 import { bindNamespace, deployWaypoint, hasWeights, looksAt, removeVirtualService, untilRouted, untilThroughWaypoint } from './routing.ts';
-import type { Progress } from './run.ts';
 
 /** One of so many requests asks for the new version in the stage `ab-header`. */
 const ASKING_SHARE = 0.25;

@@ -11,6 +11,7 @@ import { anyLabelled, labelNamespaces, untilPods } from './enrolment.ts';
 import { LoadClient } from './load-client.ts';
 import { type Instruments, measureStage, measureTransition } from './measure.ts';
 import { APPLICATION_PORT, applyExample, DENY_POLICY, NAMESPACES, POLICIES, untilAnswered, untilAvailable } from './pipeline.ts';
+import type { Progress } from './progress.ts';
 import { judge, splitOf } from './promises.ts';
 import { ProxyMetrics } from './proxy-metrics.ts';
 import type { DemoReport, DenialReport, StageReport, TransitionReport } from './report.ts';
@@ -23,12 +24,6 @@ export interface DemoOptions {
   readonly nodes?: number;
   /** Shorter windows. */
   readonly quick: boolean;
-}
-
-/** What is told while the demo runs. */
-export interface Progress {
-  step(text: string): void;
-  stage(report: StageReport): void;
 }
 
 const BRIDGE = 'lateen0';

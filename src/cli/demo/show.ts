@@ -1,7 +1,7 @@
 import { note, print, style } from '../output.ts';
 import { chainLine, comparisonTable } from './comparison.ts';
+import type { Progress } from './progress.ts';
 import { type DemoReport, type StageReport, stageTable } from './report.ts';
-import type { Progress } from './run.ts';
 
 /** A line per step and per stage on standard error. */
 export const lineProgress = (): Progress => {

@@ -9,6 +9,7 @@ import type { RequestContext } from './context.ts';
 import { Detection } from './detection.ts';
 import { Exchange } from './exchange.ts';
 import { ExchangeRecord } from './exchange-record.ts';
+import { reportExchange } from './exchange-report.ts';
 import { Http1Session } from './http1-session.ts';
 import { Http2Session } from './http2-session.ts';
 import { LIMITS } from './limits.ts';
@@ -197,7 +198,7 @@ class ClientRequests implements SessionHost {
     record.status = status;
     record.details = 'codec_error';
     record.flag('DPE');
-    record.publish(context, 0);
+    reportExchange(record, context, 0);
   }
 
   sessionEnded(session: Session): void {

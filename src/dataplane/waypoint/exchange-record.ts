@@ -1,9 +1,7 @@
-/** What is known of an exchange when it is over, for metrics and log. */
+/** What is known of an exchange, more and more until it is over. */
 import type { EndpointState, HttpAction, WeightedBackend } from '../../mesh/http/index.ts';
 import { GrpcMessageCounter, isGrpcContentType } from '../../protocol/index.ts';
 import type { Client } from './client.ts';
-import type { RequestContext } from './context.ts';
-import { addressOf, clusterName } from './destination-names.ts';
 import { headerOf } from './header-fields.ts';
 import type { RequestHead } from './messages.ts';
 import type { ResponseFlag } from './response-flags.ts';
@@ -55,57 +53,5 @@ export class ExchangeRecord {
 
   get flags(): string {
     return this.#flags;
-  }
-
-  publish(context: RequestContext, duration: number): void {
-    const { client, endpoint } = this;
-    const service = this.upstream?.service ?? client.service;
-    context.metrics.record(
-      { source: client.workload, sourcePrincipal: client.principal, destination: endpoint?.workload, service },
-      {
-        protocol: this.isGrpc ? 'grpc' : 'http',
-        status: this.status,
-        grpcStatus: this.grpcStatus,
-        flags: this.#flags,
-        duration,
-        requestBytes: this.requestBytes,
-        responseBytes: this.responseBytes,
-        requestMessages: this.requestMessages?.count ?? 0,
-        responseMessages: this.responseMessages?.count ?? 0,
-      },
-    );
-    if (this.isSampled) context.tracer.end(this, duration);
-    if (context.access.isEnabled) this.#log(context, duration);
-  }
-
-  #log(context: RequestContext, duration: number): void {
-    const { head, client, endpoint, backend } = this;
-    const { headers } = head;
-    context.access.write({
-      start: performance.timeOrigin + this.startedAt,
-      method: head.method,
-      path: head.path,
-      protocol: head.version,
-      status: this.status,
-      flags: this.#flags,
-      details: this.details,
-      failure: this.failure,
-      bytesReceived: this.requestBytes,
-      bytesSent: this.responseBytes,
-      duration,
-      upstreamTime: this.upstreamTime,
-      forwardedFor: headerOf(headers, 'x-forwarded-for') ?? '',
-      userAgent: headerOf(headers, 'user-agent') ?? '',
-      requestId: this.requestId,
-      authority: head.authority,
-      upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
-      upstreamCluster: backend === undefined ? '' : clusterName(backend, 'http'),
-      downstreamLocal: client.target,
-      downstreamRemote: client.address,
-      downstreamPrincipal: client.principal,
-      serverName: '',
-      routeName: this.action?.name ?? '',
-      traceId: this.traceId,
-    });
   }
 }

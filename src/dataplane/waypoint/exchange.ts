@@ -13,6 +13,7 @@ import { sendAnswer, sendHead } from './client-response.ts';
 import type { RequestContext } from './context.ts';
 import { chooseDestination, chooseEndpoint } from './destination-choice.ts';
 import { ExchangeRecord } from './exchange-record.ts';
+import { reportExchange } from './exchange-report.ts';
 import { failureAnswer, isWorthRetrying } from './failed-attempt.ts';
 import { type FilterInput, hasFilters, type LocalAnswer, runFilters } from './filters.ts';
 import { grpcStatusOf, headerOf } from './header-fields.ts';
@@ -368,6 +369,6 @@ export class Exchange implements DownstreamEvents, AttemptOwner, Deadline {
     this.#body.drop();
     this.#context.active--;
     const record = this.#record;
-    record.publish(this.#context, performance.now() - record.startedAt);
+    reportExchange(record, this.#context, performance.now() - record.startedAt);
   }
 }

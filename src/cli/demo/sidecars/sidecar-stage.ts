@@ -6,7 +6,7 @@ import { NAMESPACES as NAMESPACE_KIND } from '../../waypoint/gateway.ts';
 import { LoadClient } from '../load-client.ts';
 import { type Instruments, measureStage } from '../measure.ts';
 import { APPLICATION_PORT, NAMESPACES, readExample, untilAnswered, untilAvailable } from '../pipeline.ts';
-import type { Progress } from '../run.ts';
+import type { Progress } from '../progress.ts';
 import { writeCertificates } from './certificates.ts';
 import { sidecarBootstrap } from './envoy-config.ts';
 import { copyWithSidecars, sidecarNamespace } from './manifests.ts';
