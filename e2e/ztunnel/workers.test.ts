@@ -78,13 +78,22 @@ async function ask(peer: Peer): Promise<void> {
   await peer.bytes(before + 1);
 }
 
+const MAX_FAILURES = 2;
+
 /** Connections that have each been answered once. */
 async function connections(count = MANY, from = outside, to = server): Promise<Peer[]> {
   const peers: Peer[] = [];
+  let failures = 0;
   while (peers.length < count) {
-    const peer = dial(from, to.ip, 8080);
+    const peer = dial(from, to.ip, 8080, 5_000);
+    try {
+      await peer.connected.promise;
+    } catch (error) {
+      // One that met a worker in its last moment.
+      if (++failures > MAX_FAILURES) throw error;
+      continue;
+    }
     peers.push(peer);
-    await peer.connected.promise;
     await ask(peer);
   }
   return peers;
@@ -152,7 +161,7 @@ test('a worker that is killed takes only its own connections with it and is repl
   expect([...new Set(owners(server, 15_006).values())].sort()).toEqual(workers().sort());
   expect(proxy.metric('istio_tcp_connections_opened_total')).toBeGreaterThanOrEqual(opened + 2 * MANY);
   await finish([...kept, ...fresh, ...more]);
-}, 30_000);
+}, 90_000);
 
 test('a policy closes what it denies in every worker, the replaced one included', async () => {
   const peers = await connections();
