@@ -1,12 +1,12 @@
 /** The labels of Istio's standard metrics (ambient contract 8.1, 8.2), the same for connections and requests. */
-import { formatIdentity, type Service, type Workload, workloadIdentity } from '../../mesh/index.ts';
+import { type Service, type Workload, workloadSpiffeId } from '../../mesh/index.ts';
 import type { Labels } from '../../platform/telemetry/index.ts';
 import type { Baggage } from '../../protocol/index.ts';
 
 export type Reporter = 'source' | 'destination' | 'waypoint';
 
-export const LABEL_NAMES = [
-  'reporter',
+/** Who a connection or a query comes from. */
+export const SOURCE_LABEL_NAMES = [
   'source_workload',
   'source_canonical_service',
   'source_canonical_revision',
@@ -15,6 +15,11 @@ export const LABEL_NAMES = [
   'source_app',
   'source_version',
   'source_cluster',
+] as const;
+
+export const LABEL_NAMES = [
+  'reporter',
+  ...SOURCE_LABEL_NAMES,
   'destination_service',
   'destination_service_namespace',
   'destination_service_name',
@@ -55,27 +60,35 @@ export interface TrafficParties {
 const UNKNOWN = 'unknown';
 const known = (value: string | undefined): string => (value === undefined || value === '' ? UNKNOWN : value);
 
+/** The identity a known workload has, also where the connection did not prove it: `connection_security_policy` tells which. */
+const principalOf = (workload: Workload | undefined): string => (workload ? workloadSpiffeId(workload) : UNKNOWN);
+
+/** Every label of {@link SOURCE_LABEL_NAMES}. `said`: what the client says of itself, where the workload is not known. */
+export function sourceLabels(source: Workload | undefined, said?: Baggage, provenPrincipal?: string): Labels {
+  const app = known(source?.canonicalName ?? said?.serviceName);
+  const version = known(source?.canonicalRevision ?? said?.serviceVersion);
+  return {
+    source_workload: known(source?.workloadName ?? said?.workloadName),
+    source_canonical_service: app,
+    source_canonical_revision: version,
+    source_workload_namespace: known(source?.namespace ?? said?.namespace),
+    source_principal: provenPrincipal ?? principalOf(source),
+    source_app: app,
+    source_version: version,
+    source_cluster: known(source?.clusterId ?? said?.clusterId),
+  };
+}
+
 /** Every label of {@link LABEL_NAMES}, for a TCP connection that went well; requests put their own over some. */
 export function labelsOf(parties: TrafficParties): Labels {
   const { source, destination, service, isMutualTls } = parties;
   const said = source === undefined ? parties.sourceBaggage : undefined;
-  // The identity a known workload has, also where the connection did not prove it: `connection_security_policy` tells which.
-  const principal = (workload: Workload | undefined) => (workload ? formatIdentity(workloadIdentity(workload)) : UNKNOWN);
-  const sourceApp = known(source?.canonicalName ?? said?.serviceName);
-  const sourceVersion = known(source?.canonicalRevision ?? said?.serviceVersion);
   const answered = parties.destinationBaggage;
   const destinationApp = known(answered?.serviceName ?? destination?.canonicalName);
   const destinationVersion = known(answered?.serviceVersion ?? destination?.canonicalRevision);
   return {
     reporter: parties.reporter,
-    source_workload: known(source?.workloadName ?? said?.workloadName),
-    source_canonical_service: sourceApp,
-    source_canonical_revision: sourceVersion,
-    source_workload_namespace: known(source?.namespace ?? said?.namespace),
-    source_principal: parties.sourcePrincipal ?? principal(source),
-    source_app: sourceApp,
-    source_version: sourceVersion,
-    source_cluster: known(source?.clusterId ?? said?.clusterId),
+    ...sourceLabels(source, said, parties.sourcePrincipal),
     destination_service: known(service?.hostname),
     destination_service_namespace: known(service?.namespace),
     destination_service_name: known(service?.name),
@@ -83,7 +96,7 @@ export function labelsOf(parties: TrafficParties): Labels {
     destination_canonical_service: destinationApp,
     destination_canonical_revision: destinationVersion,
     destination_workload_namespace: known(answered?.namespace ?? destination?.namespace),
-    destination_principal: parties.destinationPrincipal ?? principal(destination),
+    destination_principal: parties.destinationPrincipal ?? principalOf(destination),
     destination_app: destinationApp,
     destination_version: destinationVersion,
     destination_cluster: known(answered?.clusterId ?? destination?.clusterId),
