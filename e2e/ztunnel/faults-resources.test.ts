@@ -1,8 +1,9 @@
 /** What the machine has no more of: descriptors, ports, a network namespace, the authority. What is open goes on, what is new is refused with a reason, and it ends when the want does. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { dial, echo, type Peer, type ServerHandle, serve } from './apps.ts';
+import { dial, type Peer } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import { type Node, type Pod, run } from './network.ts';
+import { startTwoPods, stopTwoPods, type TwoPods } from './two-pods.ts';
 
 const lab = new Lab('zt-fr', '10.93');
 let one: TestProxy;
@@ -10,35 +11,16 @@ let two: TestProxy;
 let node1: Node;
 let client: Pod;
 let server: Pod;
-let app: ServerHandle;
+let mesh: TwoPods;
 /** Leaves room for a few dozen connections. */
 const FEW_DESCRIPTORS = 640;
 
 beforeAll(async () => {
-  node1 = lab.network.addNode(1);
-  const node2 = lab.network.addNode(2);
-  client = lab.network.addPod(node1, 'client', 10);
-  server = lab.network.addPod(node2, 'server', 10);
-  await lab.start();
-  for (const pod of [client, server]) lab.workload(pod, pod.name);
-  await lab.push();
-  one = lab.addProxy(node1);
-  two = lab.addProxy(node2);
-  two.start();
-  one.start();
-  expect(await one.add(client, 'client')).toBe('');
-  expect(await two.add(server, 'server')).toBe('');
-  for (const pod of [client, server]) lab.network.capture(pod);
-  await one.ready();
-  await two.ready();
-  app = serve(server, 8080, echo());
+  mesh = await startTwoPods(lab);
+  ({ node1, client, server, one, two } = mesh);
 }, 60_000);
 
-afterAll(() => {
-  for (const proxy of [one, two]) expect(proxy.process.exitCode).toBeNull();
-  app.close();
-  lab.stop();
-});
+afterAll(() => stopTwoPods(lab, mesh));
 
 async function served(port = 8080, ip = server.ip): Promise<Peer> {
   const peer = dial(client, ip, port);

@@ -1,9 +1,10 @@
 /** Connections that say little or nothing, on every listener of the node proxy: each is ended by a named limit or costs next to nothing, and nobody else waits. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { dial, echo, type Peer, type ServerHandle, serve } from './apps.ts';
+import { dial, type Peer, serve } from './apps.ts';
 import { Bystander, growthDuring } from './bystander.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import type { Node, Pod } from './network.ts';
+import { startTwoPods, stopTwoPods, type TwoPods } from './two-pods.ts';
 
 const lab = new Lab('zt-fs', '10.92');
 let one: TestProxy;
@@ -12,37 +13,19 @@ let client: Pod;
 let server: Pod;
 let intruder: Pod;
 let node2: Node;
-let app: ServerHandle;
+let mesh: TwoPods;
 const MiB = 1024 * 1024;
 const SLACK_MIB = 32;
 const CROWD = 300;
 
 beforeAll(async () => {
-  const node1 = lab.network.addNode(1);
-  node2 = lab.network.addNode(2);
-  client = lab.network.addPod(node1, 'client', 10);
-  server = lab.network.addPod(node2, 'server', 10);
-  intruder = lab.network.addPod(node1, 'intruder', 66);
-  await lab.start();
-  for (const pod of [client, server]) lab.workload(pod, pod.name);
-  await lab.push();
-  one = lab.addProxy(node1);
-  two = lab.addProxy(node2);
-  one.start();
-  two.start();
-  expect(await one.add(client, 'client')).toBe('');
-  expect(await two.add(server, 'server')).toBe('');
-  for (const pod of [client, server]) lab.network.capture(pod);
-  await one.ready();
-  await two.ready();
-  app = serve(server, 8080, echo());
+  mesh = await startTwoPods(lab);
+  ({ node2, client, server, one, two } = mesh);
+  intruder = lab.network.addPod(mesh.node1, 'intruder', 66);
+  intruder = lab.network.addPod(mesh.node1, 'intruder', 66);
 }, 60_000);
 
-afterAll(() => {
-  for (const proxy of [one, two]) expect(proxy.process.exitCode).toBeNull();
-  app.close();
-  lab.stop();
-});
+afterAll(() => stopTwoPods(lab, mesh));
 
 async function withstand(limitMib: number, attack: () => Promise<void>): Promise<void> {
   const other = new Bystander(client, server.ip, 8080);
@@ -223,7 +206,7 @@ test.each(['client', 'server'] as const)(
   'a connection half closed by its %s stays open the other way, however long',
   (who) =>
     withstand(0, async () => {
-      const before = app.peers.length;
+      const before = mesh.app.peers.length;
       const held = serve(server, 8073);
       const peer = dial(client, server.ip, 8073);
       await peer.connected.promise;
@@ -240,7 +223,7 @@ test.each(['client', 'server'] as const)(
       await Promise.all([peer.closed.promise, atServer.closed.promise]);
       await until('the line', () => one.lines('connection complete', ':8073').length > 0);
       expect(one.lines('connection complete', ':8073', 'error=')).toEqual([]);
-      expect(app.peers.length).toBeGreaterThanOrEqual(before);
+      expect(mesh.app.peers.length).toBeGreaterThanOrEqual(before);
       held.close();
     }),
   40_000,

@@ -3,23 +3,12 @@ import fs from 'node:fs';
 import type { WorkloadCertificate } from '../../src/dataplane/core/certificate.ts';
 import { Dial } from '../../src/platform/net/index.ts';
 import { HpackEncoder } from '../../src/protocol/hpack/encoder.ts';
+import { Flag, FrameType, PREFACE } from '../../src/protocol/http2/frames.ts';
 import type { HeaderList } from '../../src/protocol/index.ts';
 import { Peer } from './apps.ts';
 import type { Node, Pod } from './network.ts';
 
-export const FrameType = {
-  DATA: 0,
-  HEADERS: 1,
-  PRIORITY: 2,
-  RST_STREAM: 3,
-  SETTINGS: 4,
-  PING: 6,
-  GOAWAY: 7,
-  WINDOW_UPDATE: 8,
-  CONTINUATION: 9,
-} as const;
-export const Flag = { END_STREAM: 1, ACK: 1, END_HEADERS: 4 } as const;
-export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+export { Flag, FrameType, PREFACE };
 
 export function frame(type: number, flags: number, stream: number, payload: Uint8Array = new Uint8Array(0)): Buffer {
   const bytes = Buffer.alloc(9 + payload.length);

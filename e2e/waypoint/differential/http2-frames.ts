@@ -1,23 +1,12 @@
 /** HTTP/2 frames by hand: any octets in any field, as no codec would write them, and what came back, read without judging it. */
+import { Flag, FrameType } from '../../../src/protocol/http2/frames.ts';
 import { HpackDecoder } from '../../../src/protocol/index.ts';
 
 export type Fields = readonly (readonly [name: string, value: string])[];
 
-export const FrameType = {
-  DATA: 0,
-  HEADERS: 1,
-  PRIORITY: 2,
-  RST_STREAM: 3,
-  SETTINGS: 4,
-  PING: 6,
-  GOAWAY: 7,
-  WINDOW_UPDATE: 8,
-  CONTINUATION: 9,
-} as const;
-const END_STREAM = 0x1;
-const END_HEADERS = 0x4;
-const PADDED = 0x8;
-const PRIORITY = 0x20;
+export { FrameType };
+
+const { END_STREAM, END_HEADERS, PADDED, PRIORITY } = Flag;
 
 /** One character per octet, as everywhere here. */
 export function frame(type: number, flags: number, streamId: number, payload: string): string {

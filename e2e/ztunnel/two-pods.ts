@@ -1,0 +1,43 @@
+/** The smallest mesh with two proxies: a client's pod on one node, a server's with an echo on the other. */
+import { expect } from 'bun:test';
+import { echo, type ServerHandle, serve } from './apps.ts';
+import type { Lab, TestProxy } from './lab.ts';
+import type { Node, Pod } from './network.ts';
+
+export interface TwoPods {
+  readonly node1: Node;
+  readonly node2: Node;
+  readonly client: Pod;
+  readonly server: Pod;
+  /** The proxies of the client's node and of the server's. */
+  readonly one: TestProxy;
+  readonly two: TestProxy;
+  readonly app: ServerHandle;
+}
+
+export async function startTwoPods(lab: Lab): Promise<TwoPods> {
+  const node1 = lab.network.addNode(1);
+  const node2 = lab.network.addNode(2);
+  const client = lab.network.addPod(node1, 'client', 10);
+  const server = lab.network.addPod(node2, 'server', 10);
+  await lab.start();
+  for (const pod of [client, server]) lab.workload(pod, pod.name);
+  await lab.push();
+  const one = lab.addProxy(node1);
+  const two = lab.addProxy(node2);
+  one.start();
+  two.start();
+  expect(await one.add(client, 'client')).toBe('');
+  expect(await two.add(server, 'server')).toBe('');
+  for (const pod of [client, server]) lab.network.capture(pod);
+  await one.ready();
+  await two.ready();
+  return { node1, node2, client, server, one, two, app: serve(server, 8080, echo()) };
+}
+
+/** Whatever was done to them, they are still the same processes. */
+export function stopTwoPods(lab: Lab, { one, two, app }: TwoPods): void {
+  for (const proxy of [one, two]) expect(proxy.process.exitCode).toBeNull();
+  app.close();
+  lab.stop();
+}
