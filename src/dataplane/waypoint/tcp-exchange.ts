@@ -8,16 +8,15 @@ import {
   type WeightedBackend,
 } from '../../mesh/http/index.ts';
 import { NETWORK_ALLOWED, type NetworkDecision, networkRefusal } from '../../mesh/index.ts';
-import { type Deadline, deadlines } from '../../platform/net/index.ts';
 import type { NetworkWatched } from '../core/network-watch.ts';
 import type { TrafficMetrics } from '../core/traffic-metrics.ts';
 import type { Channel } from './channel.ts';
-import { ChannelJoin } from './channel-join.ts';
 import type { Client } from './client.ts';
 import { connectionEntry } from './connection-entry.ts';
-import type { ChannelUser, Connector } from './connector.ts';
+import type { Connector } from './connector.ts';
 import type { RequestContext } from './context.ts';
 import { addressOf, clusterName } from './destination-names.ts';
+import { JoinedSession } from './joined-session.ts';
 import { LIMITS } from './limits.ts';
 import type { ResponseFlag } from './response-flags.ts';
 import type { Session } from './session.ts';
@@ -30,26 +29,22 @@ export interface TcpHost {
   sessionEnded(session: Session): void;
 }
 
-export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatched {
+export class TcpExchange extends JoinedSession implements NetworkWatched {
   readonly #host: TcpHost;
   readonly #client: Client;
-  readonly #join: ChannelJoin;
-  readonly #startedAt = performance.now();
   #endpoint: EndpointState | undefined;
   #destination: Upstream | undefined;
   #route = 'default';
   readonly #serverName: string;
   #idleTimeout: number = LIMITS.IDLE_TCP;
   #endsAt = Number.POSITIVE_INFINITY;
-  dueAt = performance.now() + LIMITS.IDLE_TCP;
 
   /** `serverName`: of TLS, empty where it is not known. */
   constructor(channel: Channel, host: TcpHost, client: Client, serverName: string) {
+    super(channel);
     this.#serverName = serverName;
     this.#host = host;
     this.#client = client;
-    this.#join = new ChannelJoin(channel, (flag, detail) => this.#ended(flag, detail));
-    deadlines.add(this);
   }
 
   /** `rule` undefined: to the service itself, else to one of its backends. */
@@ -58,28 +53,28 @@ export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatch
     if (rule !== undefined) this.#route = rule.name;
     const backend: WeightedBackend | undefined = rule === undefined ? { ...self, weight: 1 } : chooseBackend(rule.backends, context.random);
     if (backend === undefined || backend.invalid !== undefined) {
-      this.#join.end('NC', backend?.invalid ?? 'the route has no backend');
+      this.join.end('NC', backend?.invalid ?? 'the route has no backend');
       return;
     }
     const now = performance.now();
     const destination = context.traffic.upstream(backend, now);
     if (destination === undefined) {
-      this.#join.end('NC', `${backend.service} has no port ${backend.port}`);
+      this.join.end('NC', `${backend.service} has no port ${backend.port}`);
       return;
     }
     this.#destination = destination;
     const pool = destination.policy?.connectionPool;
     this.#idleTimeout = (pool?.tcpIdleTimeout ?? LIMITS.IDLE_TCP) || Number.POSITIVE_INFINITY;
     if (pool?.maxConnectionDuration) this.#endsAt = now + pool.maxConnectionDuration;
-    this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
+    this.dueAt = this.nextDeadline(now);
     if (pool?.maxConnections !== undefined && destination.connections >= pool.maxConnections) {
       context.limits.hit('max_connections');
-      this.#join.end('UO', 'maxConnections of the DestinationRule');
+      this.join.end('UO', 'maxConnections of the DestinationRule');
       return;
     }
     const endpoint = destination.cluster.pick({ random: context.random, now });
     if (endpoint === undefined) {
-      this.#join.end('UH', 'no healthy upstream');
+      this.join.end('UH', 'no healthy upstream');
       return;
     }
     const series = connections.series({
@@ -91,7 +86,7 @@ export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatch
       isMutualTls: true,
     });
     series.opened.value++;
-    this.#join.series = series;
+    this.join.series = series;
     const decision = context.network.decide(this.#client, endpoint);
     if (!decision.allowed) {
       this.networkRefused(decision);
@@ -109,47 +104,41 @@ export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatch
   }
 
   networkRefused(decision: NetworkDecision): void {
-    this.#join.end('UAEX', networkRefusal(decision));
+    this.join.end('UAEX', networkRefusal(decision));
   }
 
-  readonly isDone = false;
-  drain(): void {}
-  endIdle(): void {}
-
-  abort(): void {
-    this.#join.end('LR', 'the waypoint is shutting down');
+  override abort(): void {
+    this.join.end('LR', 'the waypoint is shutting down');
   }
 
   // The endpoint's connection.
 
-  attach(upstream: Channel): void {
-    this.#join.attach(upstream);
-  }
-
-  failed(detail: string): void {
-    if (this.#join.isOver) return;
+  override failed(detail: string): void {
+    if (this.join.isOver) return;
     this.#destination?.cluster.report(this.#endpoint!, 'connect-failure', performance.now());
-    this.#join.end('UF', detail);
+    this.join.end('UF', detail);
   }
 
-  onDeadline(now: number): void {
-    if (now >= this.#endsAt) {
-      this.#host.context.limits.hit('max_connection_duration');
-      this.#join.end('DT', 'maxConnectionDuration of the DestinationRule');
-    } else if (this.#join.hasMoved) {
-      this.#join.hasMoved = false;
-      this.dueAt = Math.min(now + this.#idleTimeout, this.#endsAt);
-    } else this.#join.end('SI', 'nothing moved for the idle timeout');
+  protected override nextDeadline(now: number): number {
+    return Math.min(now + this.#idleTimeout, this.#endsAt);
   }
 
-  #ended(flag: ResponseFlag | undefined, detail: string): void {
-    deadlines.delete(this);
+  override onDeadline(now: number): void {
+    if (now < this.#endsAt) {
+      super.onDeadline(now);
+      return;
+    }
+    this.#host.context.limits.hit('max_connection_duration');
+    this.join.end('DT', 'maxConnectionDuration of the DestinationRule');
+  }
+
+  protected override ended(flag: ResponseFlag | undefined, detail: string): void {
     this.#host.context.network.release(this);
     if (this.#endpoint !== undefined) {
       this.#endpoint.active--;
       this.#destination!.connections--;
     }
-    this.#join.series?.close(flag === undefined ? '-' : flag === 'UAEX' ? 'DENY' : 'CONNECT');
+    this.join.series?.close(flag === undefined ? '-' : flag === 'UAEX' ? 'DENY' : 'CONNECT');
     this.#host.sessionEnded(this);
     const { access } = this.#host.context;
     if (!access.isEnabled) return;
@@ -158,8 +147,8 @@ export class TcpExchange implements Session, ChannelUser, Deadline, NetworkWatch
     access.write(
       connectionEntry({
         client: this.#client,
-        join: this.#join,
-        startedAt: this.#startedAt,
+        join: this.join,
+        startedAt: this.startedAt,
         flags: flag ?? '',
         failure: detail,
         upstreamHost: endpoint === undefined ? '' : addressOf(endpoint),
