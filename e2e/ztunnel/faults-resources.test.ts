@@ -22,8 +22,8 @@ beforeAll(async () => {
 
 afterAll(() => stopTwoPods(lab, mesh));
 
-async function served(port = 8080, ip = server.ip): Promise<Peer> {
-  const peer = dial(client, ip, port);
+async function served(port = 8080, ip = server.ip, from = client): Promise<Peer> {
+  const peer = dial(from, ip, port);
   await peer.connected.promise;
   peer.send('x');
   await peer.bytes(1);
@@ -60,6 +60,18 @@ test('with few descriptors, connections beyond the limit are refused as too many
   drop([await until('room', () => served())]);
   await isAnswered(kept);
   drop([kept]);
+  // Beside another pod a greedy one leaves room.
+  const neighbour = lab.network.addPod(node1, 'neighbour', 34);
+  lab.workload(neighbour, 'neighbour');
+  await lab.push();
+  expect(await one.add(neighbour, 'neighbour')).toBe('');
+  lab.network.capture(neighbour);
+  const greedy = Array.from({ length: 300 }, () => dial(client, server.ip, 8080));
+  await until('most of them to be refused', () => greedy.filter((peer) => peer.isEnded).length > 200);
+  await until('the reason', () => one.lines('error="too many open connections: ', 'sockets of this pod while').length > 0);
+  await isAnswered(await served(8080, server.ip, neighbour));
+  drop(greedy);
+  expect(await one.remove(neighbour)).toBe('');
   await one.stop();
   one.program = program;
   one.start();

@@ -10,6 +10,9 @@ import type { TunnelStream } from '../../src/dataplane/core/tunnel.ts';
 import { CLIENT_SETTINGS, type HeaderList, responseStatus } from '../../src/protocol/index.ts';
 import type { Node, Pod } from './network.ts';
 
+const SERIAL = 0x7f;
+/** Of every certificate issued here, in decimal. */
+export const ISSUED_SERIAL = String(SERIAL);
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
 /** A certificate for an identity as PEM, signed by the lab's authority, or by another one nobody trusts. */
@@ -26,7 +29,7 @@ export async function issuePem(
     : (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])).privateKey;
   const { csrPem, keyPem } = await createSigningRequest(identity);
   const leaf = await x509.X509CertificateGenerator.create({
-    serialNumber: '7f',
+    serialNumber: SERIAL.toString(16),
     issuer: root.subject,
     notBefore: new Date(Date.now() - 3_600_000),
     notAfter: new Date(Date.now() + (expired ? -60_000 : 3_600_000)),

@@ -266,6 +266,40 @@ test('when the gateway dies, its connections end at both sides with a reason', a
   await until('recovery', async () => (await exchange(ECHO).catch(() => '')) !== '');
 });
 
+test('a proxy that is told to end lets a connection into another network finish', async () => {
+  const peer = dial(client, ECHO, 80);
+  await peer.connected.promise;
+  peer.send('hello world');
+  await peer.bytes(22);
+  mesh.one.process.kill('SIGTERM');
+  await until('the drain', () => mesh.one.log.includes('\tdraining\t'));
+  peer.send('hello again');
+  await peer.bytes(44);
+  peer.finish();
+  await peer.closed.promise;
+  expect(await mesh.one.process.exited).toBe(0);
+  expect(peer.received).toBe(44);
+  mesh.one.start();
+  await mesh.one.ready();
+  await until('service again', async () => (await exchange(ECHO).catch(() => '')) !== '');
+}, 30_000);
+
+test('a gateway that is told to end lets the connections through it finish', async () => {
+  const peer = dial(client, ECHO, 80);
+  await peer.connected.promise;
+  peer.send('hello world');
+  await peer.bytes(22);
+  mesh.gateway.process.kill('SIGTERM');
+  await until('the drain', () => mesh.gateway.log.includes('draining'));
+  peer.send('hello again');
+  await peer.bytes(44);
+  peer.finish();
+  await peer.closed.promise;
+  expect(await mesh.gateway.process.exited).toBe(0);
+  await mesh.gateway.start();
+  await until('recovery', async () => (await exchange(ECHO).catch(() => '')) !== '');
+}, 30_000);
+
 test('a pod that leaves the mesh takes its connections into other networks along', async () => {
   const peer = dial(client, ECHO, 80);
   await peer.connected.promise;

@@ -52,5 +52,6 @@ export class ControlPlaneMetrics {
 export function shortType(typeUrl: string): string {
   if (typeUrl.endsWith('/istio.workload.Address')) return 'wds';
   if (typeUrl.endsWith('/lateen.traffic.v1.ServicePlan')) return 'plan';
+  if (typeUrl.endsWith('/lateen.policy.v1.NetworkPolicy')) return 'network-policy';
   return typeUrl.endsWith('/istio.security.Authorization') ? 'wads' : 'unknown';
 }

@@ -16,7 +16,7 @@ import { waitForDrain } from './drain.ts';
 import { DEFAULT_PROBE_RULES, HOST_TABLE, HostProbeRules } from './probe-rules.ts';
 import { applyRedirection, inspectRedirection, removeRedirection } from './redirection.ts';
 import { DEFAULT_POD_RULES, PROBE_SNAT_IPV4, podRules } from './rules.ts';
-import { NODE_IP, NODE_IP6, POD_IP, POD_IP6, TestNetwork } from './testing.ts';
+import { NODE_IP, NODE_IP6, POD_IP, POD_IP6, type TestConnection, TestNetwork } from './testing.ts';
 
 const PROXY_MARK = 0x539;
 const DRAINING = { ...DEFAULT_POD_RULES, draining: true };
@@ -85,6 +85,31 @@ test.each([
     const connection = await net.connect(net.pod, pod, 8080, { mark: PROXY_MARK, from: client });
     expect(connection.greeting).toStartWith(`app ${client} `);
     expect(await connection.echo('there and back')).toBe('there and back');
+  },
+);
+
+test.each([
+  [4, NODE_IP, POD_IP],
+  [6, NODE_IP6, POD_IP6],
+] as const)(
+  'keeps a client’s connection and the proxy’s in its name apart when both have the same port (IPv%i)',
+  async (_, client, pod) => {
+    serveAll();
+    await applyRedirection(net.pod, DEFAULT_POD_RULES);
+    const fromClient = (fromPort: number) => net.connect(net.node, pod, 8080, { fromPort });
+    const fromProxy = (fromPort: number) => net.connect(net.pod, pod, 8080, { mark: PROXY_MARK, from: client, fromPort });
+    const open: TestConnection[] = [];
+    for (const [port, order] of [
+      [20_001, [fromClient, fromProxy]],
+      [20_002, [fromProxy, fromClient]],
+    ] as const) {
+      for (const connect of order) {
+        const connection = await connect(port);
+        expect(connection.greeting).toStartWith(connect === fromClient ? `plaintext ${client} ` : `app ${client} `);
+        open.push(connection);
+      }
+    }
+    for (const connection of open) expect(await connection.echo('still itself')).toBe('still itself');
   },
 );
 

@@ -58,10 +58,17 @@ test('has no redirects but keeps the way back while draining', () => {
 
 test('captures DNS, with a conntrack zone of its own, only when asked', () => {
   expect(podRules(DEFAULT_POD_RULES).script).not.toContain('15053');
-  expect(podRules(DEFAULT_POD_RULES).ruleCounts['istio-ambient-raw']).toBe(0);
+  expect(podRules(DEFAULT_POD_RULES).ruleCounts['istio-ambient-raw']).toBe(1);
   const { script } = podRules({ ...DEFAULT_POD_RULES, captureDns: true });
   expect(chain(script, 'nat', 'output')[3]).toBe(`oifname != "lo" udp dport 53 ${NOT_PROXY} redirect to :15053`);
   expect(chain(script, 'raw', 'output')[1]).toBe('udp dport 53 meta mark & 0xfff == 0x539 ct zone set 1');
+});
+
+test('tracks connections in their client’s name apart from the client’s own', () => {
+  for (const options of [DEFAULT_POD_RULES, { ...DEFAULT_POD_RULES, captureDns: true, draining: true }])
+    expect(chain(podRules(options).script, 'raw', 'output').at(-1)).toBe(
+      'meta l4proto tcp meta mark & 0xfff == 0x539 ct original zone set 2',
+    );
 });
 
 test('puts virtual interfaces first and leaves plain text alone when inbound is bypassed', () => {

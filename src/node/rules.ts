@@ -22,6 +22,12 @@ const MARK_MASK = '0xfff';
 export const isReturnMark = (mark: number): boolean => (mark & Number(MARK_MASK)) === Number(RETURN_MARK);
 /** Conntrack zone of the proxy's own DNS queries: the same query of the pod has the same addresses and perhaps the same port. */
 export const DNS_ZONE = 1;
+/**
+ * Conntrack zone of the requests (not the answers) of connections the proxy opens to the application with its client's address. The client may have one of its
+ * own from the same port to the same address, which is redirected to the proxy; in one zone the second would be taken for the first. Behind source
+ * translation that is no rare chance: all clients of a node port share one address and all its ports.
+ */
+const DIAL_ZONE = 2;
 const RULE_PREFERENCE = 32764;
 const ROUTE_TABLE = 100;
 export const PROBE_SNAT_IPV4 = '169.254.7.127';
@@ -146,7 +152,21 @@ function tables(options: PodRuleOptions): Record<(typeof POD_TABLES)[number], Ch
   // The contract names the mark by value and mask: only the low twelve bits are ours.
   const setReturnMark = `${FROM_PROXY} ct mark set ct mark & 0xfffff000 | ${RETURN_MARK}`;
   const restoreMark = `ct mark & ${MARK_MASK} == ${RETURN_MARK} meta mark set ct mark`;
-  const dnsZone = options.captureDns;
+  const raw: Chain[] = [];
+  if (options.captureDns)
+    raw.push({
+      name: 'prerouting',
+      base: 'type filter hook prerouting priority raw',
+      rules: [`udp sport 53 ${NOT_FROM_PROXY} ct zone set ${DNS_ZONE}`],
+    });
+  raw.push({
+    name: 'output',
+    base: 'type filter hook output priority raw',
+    rules: [
+      ...(options.captureDns ? [`udp dport 53 ${FROM_PROXY} ct zone set ${DNS_ZONE}`] : []),
+      `${TCP} ${FROM_PROXY} ct original zone set ${DIAL_ZONE}`,
+    ],
+  });
   return {
     'istio-ambient-mangle': [
       { name: 'prerouting', base: 'type filter hook prerouting priority mangle', rules: [setReturnMark] },
@@ -157,16 +177,7 @@ function tables(options: PodRuleOptions): Record<(typeof POD_TABLES)[number], Ch
       { name: 'prerouting', base: 'type nat hook prerouting priority dstnat', rules: natPrerouting(options) },
       { name: 'output', base: 'type nat hook output priority -100', rules: natOutput(options) },
     ],
-    'istio-ambient-raw': dnsZone
-      ? [
-          {
-            name: 'prerouting',
-            base: 'type filter hook prerouting priority raw',
-            rules: [`udp sport 53 ${NOT_FROM_PROXY} ct zone set ${DNS_ZONE}`],
-          },
-          { name: 'output', base: 'type filter hook output priority raw', rules: [`udp dport 53 ${FROM_PROXY} ct zone set ${DNS_ZONE}`] },
-        ]
-      : [],
+    'istio-ambient-raw': raw,
   };
 }
 

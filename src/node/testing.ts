@@ -13,10 +13,13 @@ import {
   startConnect,
 } from '../platform/linux/index.ts';
 
-export const NODE_IP = '10.201.0.1';
-export const POD_IP = '10.201.0.2';
-export const NODE_IP6 = 'fd00:201::1';
-export const POD_IP6 = 'fd00:201::2';
+/** Another for each process: what looks for a pod by its address finds those of every run on the machine. */
+const SUBNET = `10.${192 + ((process.pid >> 8) % 32)}.${process.pid & 255}`;
+const SUBNET6 = `fd00:201:${process.pid.toString(16)}`;
+export const NODE_IP = `${SUBNET}.1`;
+export const POD_IP = `${SUBNET}.2`;
+export const NODE_IP6 = `${SUBNET6}::1`;
+export const POD_IP6 = `${SUBNET6}::2`;
 
 let made = 0;
 
@@ -125,12 +128,8 @@ export class TestNetwork {
   ): Promise<TestConnection> {
     const family = address.includes(':') ? 6 : 4;
     const fd = openTcp({ family, networkNamespace: namespace, ...(options.mark !== undefined && { mark: options.mark }) });
-    if (options.from !== undefined && options.fromPort === undefined) {
-      if (!allowForeignAddress(fd, family)) throw new Error('IP_TRANSPARENT is not allowed here');
-      const refused = bindSocket(fd, options.from);
-      if (refused) throw refused;
-    }
-    if (options.fromPort !== undefined) {
+    if (options.from !== undefined && !allowForeignAddress(fd, family)) throw new Error('IP_TRANSPARENT is not allowed here');
+    if (options.from !== undefined || options.fromPort !== undefined) {
       const refused = bindSocket(fd, options.from ?? (family === 4 ? '0.0.0.0' : '::'), options.fromPort);
       if (refused) throw refused;
     }

@@ -85,11 +85,8 @@ export class TrafficMetrics {
     };
   }
 
-  /** Streams that hold sockets of their own: those of inbound tunnels one to their application, those into other networks a pair. */
-  openStreams = 0;
-
   get openSockets(): number {
-    return this.openStreams + this.#socketHandles.source.value + this.#socketHandles.destination.value;
+    return this.#socketHandles.source.value + this.#socketHandles.destination.value;
   }
 
   socketOpened(reporter: SocketSide): void {

@@ -180,6 +180,19 @@ test('what is bad is refused by name and the rest is kept; after a reconnect onl
   expect(registry.workload('good')?.name).toBe('good');
 });
 
+test('a refusal names some of many resources and says how many more there are', async () => {
+  start();
+  const { stream } = await server.begin();
+  const long = 'n'.repeat(4096);
+  const names = [long, ...Array.from({ length: 9_999 }, (_, i) => `bad-${i}`)];
+  respond(stream, ADDRESS_TYPE, 'a1', Object.fromEntries(names.map((name) => [name, new Uint8Array([0xff])])));
+  const { message } = (await server.next())[1].errorDetail!;
+  expect(message.split('; ')).toHaveLength(33);
+  expect(message).toStartWith(`${'n'.repeat(512)}…: `);
+  expect(message).toContain('; bad-30: ');
+  expect(message).toEndWith('; and 9968 more');
+});
+
 test('a type nobody asked for is acknowledged and ignored', async () => {
   const registry = start();
   const { stream } = await server.begin();

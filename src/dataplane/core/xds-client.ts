@@ -21,6 +21,10 @@ const FIRST_BACKOFF_MS = 10;
 const MAX_BACKOFF_MS = 15_000;
 /** For a control plane that does not say it is Lateen's to answer for types of our own: it has answered for all others. */
 const OWN_TYPES_WAIT_MS = 1000;
+/** Resources named in one rejection; of more only their number is said. The same text goes into the log. */
+const MAX_NAMED_REJECTIONS = 32;
+/** Characters of a reason, which may quote what was refused. */
+const MAX_REASON_LENGTH = 512;
 
 export interface XdsResource {
   readonly name: string;
@@ -178,7 +182,7 @@ export class XdsClient {
       for (const { name, version } of response.resources) versions.set(name, version);
       for (const { name } of rejections) versions.delete(name);
     }
-    const detail = rejections.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+    const detail = describe(rejections);
     if (detail !== '') this.#logger.error('xds: resources rejected', { type: typeUrl, error: detail });
     else this.#received(typeUrl, response.controlPlane?.identifier === CONTROL_PLANE_IDENTIFIER);
     this.#logger.debug('xds: received', { type: typeUrl, resources: response.resources.length, removed: response.removedResources.length });
@@ -210,6 +214,14 @@ export class XdsClient {
     this.#awaited.clear();
     this.#ready.resolve();
   }
+}
+
+const shortened = (text: string): string => (text.length <= MAX_REASON_LENGTH ? text : `${text.slice(0, MAX_REASON_LENGTH)}…`);
+
+function describe(rejections: readonly XdsRejection[]): string {
+  const named = rejections.slice(0, MAX_NAMED_REJECTIONS).map(({ name, reason }) => `${shortened(name)}: ${shortened(reason)}`);
+  const more = rejections.length - named.length;
+  return more > 0 ? `${named.join('; ')}; and ${more} more` : named.join('; ');
 }
 
 function nodeOf(config: CoreConfig) {

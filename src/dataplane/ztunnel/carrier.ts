@@ -15,6 +15,7 @@ import { PodManager } from './pod-manager.ts';
 import { PodProxy } from './pod-proxy.ts';
 import { SameNode } from './same-node.ts';
 import { SelfProxy } from './self-proxy.ts';
+import { SocketBudget } from './socket-budget.ts';
 
 /** How often the drain looks whether everything is done. */
 const DRAIN_POLL_MS = 50;
@@ -69,7 +70,7 @@ export class Carrier {
       logging,
       access: logging.logger('access'),
       log,
-      maxSockets: Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2)),
+      sockets: new SocketBudget(Math.max(1, Math.floor((maxDescriptors() - RESERVED_DESCRIPTORS) / 2))),
       sameNode: config.joinSameNode ? new SameNode(telemetry) : undefined,
       dns: undefined,
       hostNames: new HostNames(telemetry, { ipv6: config.ipv6, random: Math.random }),

@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import type { DnsService } from './dns/index.ts';
 import type { HostNames } from './host-names.ts';
 import type { SameNode } from './same-node.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
 export interface ProxyContext {
   readonly config: Config;
@@ -19,8 +20,7 @@ export interface ProxyContext {
   readonly logging: Logging;
   readonly access: Logger;
   readonly log: Logger;
-  /** Accepted sockets this process can hold: each may need a second one, and running out of descriptors would stop it from accepting at all. */
-  readonly maxSockets: number;
+  readonly sockets: SocketBudget;
   /** undefined: every connection takes its tunnel. */
   readonly sameNode: SameNode | undefined;
   /** Set before the first pod is served; undefined where DNS is left alone. */

@@ -146,7 +146,7 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
     this.#pod.refused('inbound', end.reason);
     logEarlyDeny(this.#pod.context.access, 'inbound', this.#source, formatHostPort(this.#ip, this.#port), end.message);
     this.#socket.terminate();
-    this.#pod.socketClosed('destination');
+    this.#pod.inboundClosed();
   }
 
   #ended(end: ConnectionEnd): void {
@@ -155,6 +155,6 @@ export class InboundPlain implements SocketEvents, EnforcedConnection, GuardedCo
     this.#pod.policies.release(this);
     this.#pod.network.release(this);
     this.#record?.end(end);
-    this.#pod.socketClosed('destination');
+    this.#pod.inboundClosed();
   }
 }

@@ -76,9 +76,9 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
       this.#refuse('unknown-source', 503, endOf('unknown-source', pod.describe()).message);
       return;
     }
-    const { metrics, maxSockets } = pod.context;
-    if (metrics.openSockets >= maxSockets) {
-      this.#refuse('too-many-connections', 503, endOf('too-many-connections', `${maxSockets} sockets`).message);
+    const { refusal } = pod.sockets;
+    if (refusal !== undefined) {
+      this.#refuse(refusal.reason, 503, refusal.message);
       return;
     }
     const { authority } = request.value;
@@ -133,7 +133,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
     }
     this.#bridge = new TunnelBridge(tunnel, this.#streamId, record.counts, false, (end) => this.#ended(end));
     pod.policies.enforce(this);
-    pod.context.metrics.openStreams++;
+    pod.sockets.opened();
     if (endStream) this.#bridge.onTunnelData(new Uint8Array(0), true);
     const connect = (): void => {
       if (this.#record === undefined) return;
@@ -234,7 +234,7 @@ export class InboundStream implements EnforcedConnection, GuardedConnection, Dia
   #ended(end: ConnectionEnd): void {
     const record = this.#record;
     this.#record = undefined;
-    this.#tunnel.pod.context.metrics.openStreams--;
+    this.#tunnel.pod.sockets.closed();
     if (!this.#isAnswered) this.#dial?.cancel();
     this.#tunnel.pod.policies.release(this);
     this.#tunnel.pod.network.release(this);

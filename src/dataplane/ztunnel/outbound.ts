@@ -264,7 +264,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
         innerHeaders: this.#connectHeaders(route, traceparent, this.#pod.context.config.network),
       };
       // Its descriptors count against what this process can hold.
-      this.#pod.context.metrics.openStreams++;
+      this.#pod.sockets.opened();
       this.#gateway = new GatewayPath(this.#pod.gatewayServices(), request, this);
       this.#gateway.start();
     });
@@ -354,7 +354,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     this.#pod.network.release(this);
     if (this.#gateway !== undefined) {
       this.#gateway.close();
-      this.#pod.context.metrics.openStreams--;
+      this.#pod.sockets.closed();
     }
     this.#record?.end(end);
     this.#pod.outboundEnded(this);

@@ -84,12 +84,12 @@ export class PodListeners {
 
   /** Refuses a connection while there are too many: the ones there are go on. */
   #isFull(socket: TcpSocket, direction: 'inbound' | 'outbound'): boolean {
-    const { metrics, maxSockets, access } = this.#pod.context;
-    if (metrics.openSockets < maxSockets) return false;
-    this.#pod.refused(direction, 'too-many-connections');
+    const { refusal } = this.#pod.sockets;
+    if (refusal === undefined) return false;
+    this.#pod.refused(direction, refusal.reason);
     const source = formatHostPort(plainAddress(socket.remoteAddress), socket.remotePort);
     const destination = formatHostPort(plainAddress(socket.localAddress), socket.localPort);
-    logEarlyDeny(access, direction, source, destination, endOf('too-many-connections', `${maxSockets} sockets`).message);
+    logEarlyDeny(this.#pod.context.access, direction, source, destination, refusal.message);
     return true;
   }
 
@@ -106,7 +106,7 @@ export class PodListeners {
   #acceptPlain(socket: TcpSocket): SocketEvents | undefined {
     if (this.#isFull(socket, 'inbound')) return undefined;
     const { source, destination } = endsOf(socket);
-    this.#pod.context.metrics.socketOpened('destination');
+    this.#pod.inboundOpened();
     const connection = new InboundPlain(this.#pod, socket, source.address, source.port, destination.address, destination.port);
     socket.data = connection;
     connection.start(ILLEGAL_PORTS);
@@ -115,7 +115,7 @@ export class PodListeners {
 
   #acceptTunnel(socket: TcpSocket): SocketEvents | undefined {
     if (this.#isFull(socket, 'inbound')) return undefined;
-    const { access, certificates, metrics } = this.#pod.context;
+    const { access, certificates } = this.#pod.context;
     const sourceIp = plainAddress(socket.remoteAddress);
     const destinationIp = plainAddress(socket.localAddress);
     if (certificates.current(this.#identity) === undefined) {
@@ -124,7 +124,7 @@ export class PodListeners {
       logEarlyDeny(access, 'inbound', source, destination, endOf('identity-error', `no certificate for ${this.#identity}`).message);
       return undefined;
     }
-    metrics.socketOpened('destination');
+    this.#pod.inboundOpened();
     return new ServerHandshake(this.#pod, socket, sourceIp, destinationIp);
   }
 }

@@ -18,7 +18,6 @@ import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts
 import { ClientTunnel } from '../core/hbone-client.ts';
 import { HbonePool, type PoolDestination } from '../core/hbone-pool.ts';
 import type { HandshakeHost } from '../core/server-handshake.ts';
-import type { SocketSide } from '../core/traffic-metrics.ts';
 import type { WorkloadInfo } from './config.ts';
 import { type ConnectionFacts, ConnectionRecord, ConnectionTable, logEarlyDeny } from './connection-record.ts';
 import type { ProxyContext } from './context.ts';
@@ -29,6 +28,7 @@ import { NetworkGuard } from './network-guard.ts';
 import type { OutboundConnection } from './outbound.ts';
 import { PodListeners } from './pod-listeners.ts';
 import { PolicyGuard } from './policy-guard.ts';
+import type { PodSockets } from './socket-budget.ts';
 
 /** To connect to an application or another proxy. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -39,6 +39,7 @@ export class PodProxy implements HandshakeHost {
   readonly context: ProxyContext;
   readonly info: WorkloadInfo;
   readonly pool: HbonePool;
+  readonly sockets: PodSockets;
   readonly serverSettings: Http2Settings;
   readonly inbound = new ConnectionTable();
   readonly outbound = new ConnectionTable();
@@ -70,6 +71,7 @@ export class PodProxy implements HandshakeHost {
     this.serverSettings = { ...SERVER_SETTINGS, ...windows };
     this.#clientSettings = { ...CLIENT_SETTINGS, ...windows, assumedMaxConcurrentStreams: poolMaxStreams };
     this.#dialOptions = { ...socketOptions, networkNamespace, timeout: CONNECT_TIMEOUT_MS };
+    this.sockets = context.sockets.add();
     this.policies = new PolicyGuard(context);
     this.network = new NetworkGuard(context.registry, context.config.network);
     this.localDialOptions = { ...this.#dialOptions, keepalive: undefined };
@@ -90,6 +92,7 @@ export class PodProxy implements HandshakeHost {
       this.registryChanged();
     } catch (error) {
       this.#listeners.stop();
+      this.sockets.remove();
       this.pool.close(endOf('pod-removed'));
       throw error;
     }
@@ -102,6 +105,7 @@ export class PodProxy implements HandshakeHost {
       this.registryChanged();
     } catch (error) {
       this.#listeners.stop();
+      this.sockets.remove();
       throw error;
     }
   }
@@ -172,12 +176,25 @@ export class PodProxy implements HandshakeHost {
 
   outboundBegan(connection: OutboundConnection): void {
     this.#outboundConnections.add(connection);
+    this.sockets.opened();
     this.context.metrics.socketOpened('source');
   }
 
   outboundEnded(connection: OutboundConnection): void {
     this.#outboundConnections.delete(connection);
+    this.sockets.closed();
     this.context.metrics.socketClosed('source');
+  }
+
+  /** A socket was accepted from a client, with or without a tunnel. */
+  inboundOpened(): void {
+    this.sockets.opened();
+    this.context.metrics.socketOpened('destination');
+  }
+
+  inboundClosed(): void {
+    this.sockets.closed();
+    this.context.metrics.socketClosed('destination');
   }
 
   handshakeDone(socket: TcpSocket, identity: Identity, sourceIp: string, destinationIp: string): void {
@@ -191,13 +208,13 @@ export class PodProxy implements HandshakeHost {
   handshakeFailed({ reason, message }: ConnectionEnd, source: string, destinationIp: string): void {
     this.refused('inbound', reason);
     logEarlyDeny(this.context.access, 'inbound', source, formatHostPort(destinationIp, HBONE_PORT), message);
-    this.socketClosed('destination');
+    this.inboundClosed();
   }
 
   inboundTunnelClosed(tunnel: InboundTunnel, reason: Http2CloseReason, detail: string): void {
     this.#tunnels.delete(tunnel);
     this.context.sameNode?.remove(tunnel);
-    this.socketClosed('destination');
+    this.inboundClosed();
     this.#tunnelClosed('inbound', { source: tunnel.source, identity: tunnel.identityUri }, reason, detail);
   }
 
@@ -213,10 +230,6 @@ export class PodProxy implements HandshakeHost {
       this.refused(direction, reason);
       log.warn('tunnel closed for a fault of the peer', { direction, ...ends, reason, detail });
     } else if (log.enabled('debug')) log.debug('tunnel closed', { direction, ...ends, reason, detail });
-  }
-
-  socketClosed(reporter: SocketSide): void {
-    this.context.metrics.socketClosed(reporter);
   }
 
   /** Counts what was turned away before it was a connection. */
@@ -240,6 +253,7 @@ export class PodProxy implements HandshakeHost {
   close(reason: 'drained' | 'pod-removed'): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.sockets.remove();
     this.#listeners.stop();
     this.#dns?.close();
     this.network.close();

@@ -1,6 +1,7 @@
 /** What happens on a connection. A socket's `data` is the object these go to; it may be exchanged for another one at any time. */
 import type { Socket } from 'bun';
 import { reportFault } from './fault.ts';
+import { heapBallast } from './heap-ballast.ts';
 
 export type TcpSocket = Socket<SocketEvents>;
 
@@ -20,6 +21,7 @@ export interface SocketEvents {
 /** One set of functions for every socket: a closure per connection would cost more than the connection. */
 export const socketHandlers = {
   data(socket: TcpSocket, chunk: Buffer): void {
+    heapBallast.read(chunk.length);
     socket.data.onData(chunk);
   },
   end(socket: TcpSocket): void {

@@ -4,6 +4,7 @@ import { MeshRegistry, type Service, type Workload } from '../../../mesh/index.t
 import { UdpSocket } from '../../../platform/net/index.ts';
 import { Logging, Registry } from '../../../platform/telemetry/index.ts';
 import { readConfig } from '../config.ts';
+import { SocketBudget } from '../socket-budget.ts';
 import { type DnsHost, MAX_QUERIES_OF_POD } from './pod-dns.ts';
 import { DnsService } from './service.ts';
 
@@ -58,7 +59,7 @@ function setUp({ resolvConf = '', nameserverPort = 9, maxSockets = 10_000, env =
     },
   });
   const dns = new DnsService(
-    { config, registry, telemetry, logging, maxSockets, random: Math.random },
+    { config, registry, telemetry, logging, sockets: new SocketBudget(maxSockets), random: Math.random },
     { ...config.dns!, port },
     { resolvConf, nameserverPort },
   );

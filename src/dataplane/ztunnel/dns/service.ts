@@ -22,7 +22,7 @@ export interface NodeResolver {
   readonly nameserverPort?: number;
 }
 
-type Needs = Pick<ProxyContext, 'config' | 'registry' | 'telemetry' | 'logging' | 'maxSockets' | 'random'>;
+type Needs = Pick<ProxyContext, 'config' | 'registry' | 'telemetry' | 'logging' | 'sockets' | 'random'>;
 
 export class DnsService {
   readonly listen: DnsConfig;
@@ -38,7 +38,7 @@ export class DnsService {
   readonly #maxDescriptors: number;
   #descriptors = 0;
 
-  constructor({ config, registry, telemetry, logging, maxSockets, random }: Needs, listen: DnsConfig, node: NodeResolver = {}) {
+  constructor({ config, registry, telemetry, logging, sockets, random }: Needs, listen: DnsConfig, node: NodeResolver = {}) {
     const inPods = config.mode === 'shared';
     this.listen = listen;
     this.mark = config.packetMark;
@@ -47,7 +47,7 @@ export class DnsService {
     this.log = logging.logger('dns');
     this.#registry = registry;
     this.#random = random;
-    this.#maxDescriptors = Math.max(MIN_DESCRIPTORS, Math.floor(maxSockets / SHARE_OF_SOCKETS));
+    this.#maxDescriptors = Math.max(MIN_DESCRIPTORS, Math.floor(sockets.limit / SHARE_OF_SOCKETS));
     this.resolvers = parseResolvConf(node.resolvConf ?? readResolvConf(), inPods);
     this.nameserverPort = node.nameserverPort ?? DNS_PORT;
     for (const problem of this.resolvers.problems)
