@@ -15,13 +15,14 @@ import type { Pod } from './network.ts';
 
 const lab = new Lab('zt-b', '10.82');
 const RESOLVER = '10.82.0.254';
-const CONFIG = '/etc/netns/zt-b-node1';
 const NAMES = ['here', 'zone', 'region', 'far'] as const;
 type Name = (typeof NAMES)[number];
 let proxy: TestProxy;
 let client: Pod;
 let outside: Pod;
 let nameserver: Nameserver;
+/** What the proxy's own process resolves names with. */
+let resolverFolder: string;
 const pods = new Map<Name, Pod>();
 
 interface Ports {
@@ -58,9 +59,9 @@ beforeAll(async () => {
   pods.set('region', lab.network.addPod(node2, 'region', 12));
   pods.set('far', lab.network.addPod(node2, 'far', 13));
   outside = lab.network.addPod(node2, 'outside', 20);
-  // What the proxy's own process resolves names with.
-  fs.mkdirSync(CONFIG, { recursive: true });
-  fs.writeFileSync(`${CONFIG}/resolv.conf`, `nameserver ${RESOLVER}\n`);
+  resolverFolder = `/etc/netns/${node1.namespace}`;
+  fs.mkdirSync(resolverFolder, { recursive: true });
+  fs.writeFileSync(`${resolverFolder}/resolv.conf`, `nameserver ${RESOLVER}\n`);
   await lab.start();
   const fabric = { name: 'fabric', node: node1, namespace: lab.network.fabric, ip: RESOLVER };
   nameserver = new Nameserver(fabric, [RESOLVER]);
@@ -80,7 +81,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => {
-  fs.rmSync(CONFIG, { recursive: true, force: true });
+  fs.rmSync(resolverFolder, { recursive: true, force: true });
   lab.stop();
 });
 

@@ -61,7 +61,8 @@ export class Network {
 
   /** `subnet` is the first two parts of the addresses used. */
   constructor(prefix: string, subnet: string) {
-    this.#prefix = prefix;
+    // Several runs may share a machine.
+    this.#prefix = `${prefix}-${process.pid}`;
     this.#subnet = subnet;
     this.fabric = this.#namespace('fabric');
     ipBatch(this.fabric, BRIDGE, 'link set br0 up', 'link set lo up', `addr add ${this.fabricIp}/24 dev br0`);
