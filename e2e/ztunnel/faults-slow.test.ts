@@ -22,7 +22,6 @@ beforeAll(async () => {
   mesh = await startTwoPods(lab);
   ({ node2, client, server, one, two } = mesh);
   intruder = lab.network.addPod(mesh.node1, 'intruder', 66);
-  intruder = lab.network.addPod(mesh.node1, 'intruder', 66);
 }, 60_000);
 
 afterAll(() => stopTwoPods(lab, mesh));

@@ -4,13 +4,13 @@ import path from 'node:path';
 import type { Subprocess } from 'bun';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
-import type { Node, Pod } from './network.ts';
+import type { Pod } from './network.ts';
+import { startTwoPods } from './two-pods.ts';
 
 const lab = new Lab('zt-id', '10.88');
 const LIFE_SECONDS = 6;
 /** Each connection needs a tunnel, and so a handshake, of its own. */
 const ENV = { SECRET_TTL: `${LIFE_SECONDS}s`, POOL_MAX_STREAMS_PER_CONNECTION: '1' };
-let node1: Node;
 let client: Pod;
 let server: Pod;
 let outside: Pod;
@@ -18,24 +18,10 @@ let one: TestProxy;
 let two: TestProxy;
 
 beforeAll(async () => {
-  node1 = lab.network.addNode(1);
-  const node2 = lab.network.addNode(2);
-  client = lab.network.addPod(node1, 'client', 10);
-  server = lab.network.addPod(node2, 'server', 10);
-  outside = lab.network.addPod(node2, 'outside', 20);
-  await lab.start();
-  for (const pod of [client, server]) lab.workload(pod, pod.name);
-  await lab.push();
-  one = lab.addProxy(node1, ENV);
-  two = lab.addProxy(node2, ENV);
-  one.start();
-  two.start();
-  expect(await one.add(client, 'client')).toBe('');
-  expect(await two.add(server, 'server')).toBe('');
-  for (const pod of [client, server]) lab.network.capture(pod);
-  await one.ready();
-  await two.ready();
-  for (const pod of [server, outside]) serve(pod, 8080, echo());
+  const mesh = await startTwoPods(lab, ENV);
+  ({ client, server, one, two } = mesh);
+  outside = lab.network.addPod(mesh.node2, 'outside', 20);
+  serve(outside, 8080, echo());
 }, 60_000);
 afterAll(() => lab.stop());
 

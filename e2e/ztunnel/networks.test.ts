@@ -18,6 +18,24 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => mesh.stop());
 
+/** A connection to the echo that has been answered once, and is open. */
+async function answered(): Promise<Peer> {
+  const peer = dial(client, ECHO, 80);
+  await peer.connected.promise;
+  peer.send('hello world');
+  await peer.bytes(22);
+  return peer;
+}
+
+/** It is answered once more, and ends in order. */
+async function goesOnAndEnds(peer: Peer): Promise<void> {
+  peer.send('hello again');
+  await peer.bytes(44);
+  peer.finish();
+  await peer.closed.promise;
+  expect(peer.received).toBe(44);
+}
+
 async function exchange(ip: string): Promise<string> {
   const peer = dial(client, ip, 80);
   await peer.connected.promise;
@@ -78,10 +96,7 @@ test('each connection may reach another pod, while all of them share the tunnel 
 });
 
 test('the configuration dump names both layers', async () => {
-  const peer = dial(client, ECHO, 80);
-  await peer.connected.promise;
-  peer.send('hello world');
-  await peer.bytes(22);
+  const peer = await answered();
   const dump = JSON.parse(mesh.one.http(15_000, '/config_dump'));
   expect(dump.workloadState['uid-client'].connections.outbound).toContainEqual({
     src: expect.stringContaining(client.ip),
@@ -254,10 +269,7 @@ test('an application that goes before the other network has answered leaves noth
 });
 
 test('when the gateway dies, its connections end at both sides with a reason', async () => {
-  const peer = dial(client, ECHO, 80);
-  await peer.connected.promise;
-  peer.send('hello world');
-  await peer.bytes(22);
+  const peer = await answered();
   await mesh.gateway.kill();
   await peer.closed.promise;
   await until('the line', () => mesh.one.lines('connection complete', 'the tunnel was closed').length > 0);
@@ -267,44 +279,28 @@ test('when the gateway dies, its connections end at both sides with a reason', a
 });
 
 test('a proxy that is told to end lets a connection into another network finish', async () => {
-  const peer = dial(client, ECHO, 80);
-  await peer.connected.promise;
-  peer.send('hello world');
-  await peer.bytes(22);
+  const peer = await answered();
   mesh.one.process.kill('SIGTERM');
   await until('the drain', () => mesh.one.log.includes('\tdraining\t'));
-  peer.send('hello again');
-  await peer.bytes(44);
-  peer.finish();
-  await peer.closed.promise;
+  await goesOnAndEnds(peer);
   expect(await mesh.one.process.exited).toBe(0);
-  expect(peer.received).toBe(44);
   mesh.one.start();
   await mesh.one.ready();
   await until('service again', async () => (await exchange(ECHO).catch(() => '')) !== '');
 }, 30_000);
 
 test('a gateway that is told to end lets the connections through it finish', async () => {
-  const peer = dial(client, ECHO, 80);
-  await peer.connected.promise;
-  peer.send('hello world');
-  await peer.bytes(22);
+  const peer = await answered();
   mesh.gateway.process.kill('SIGTERM');
   await until('the drain', () => mesh.gateway.log.includes('draining'));
-  peer.send('hello again');
-  await peer.bytes(44);
-  peer.finish();
-  await peer.closed.promise;
+  await goesOnAndEnds(peer);
   expect(await mesh.gateway.process.exited).toBe(0);
   await mesh.gateway.start();
   await until('recovery', async () => (await exchange(ECHO).catch(() => '')) !== '');
 }, 30_000);
 
 test('a pod that leaves the mesh takes its connections into other networks along', async () => {
-  const peer = dial(client, ECHO, 80);
-  await peer.connected.promise;
-  peer.send('hello world');
-  await peer.bytes(22);
+  const peer = await answered();
   await mesh.one.remove(client);
   await peer.closed.promise;
   await until('the line', () => mesh.one.lines('the workload left the mesh').length > 0);

@@ -15,7 +15,8 @@ export interface TwoPods {
   readonly app: ServerHandle;
 }
 
-export async function startTwoPods(lab: Lab): Promise<TwoPods> {
+/** `env`: more environment for both proxies. */
+export async function startTwoPods(lab: Lab, env: Record<string, string> = {}): Promise<TwoPods> {
   const node1 = lab.network.addNode(1);
   const node2 = lab.network.addNode(2);
   const client = lab.network.addPod(node1, 'client', 10);
@@ -23,8 +24,8 @@ export async function startTwoPods(lab: Lab): Promise<TwoPods> {
   await lab.start();
   for (const pod of [client, server]) lab.workload(pod, pod.name);
   await lab.push();
-  const one = lab.addProxy(node1);
-  const two = lab.addProxy(node2);
+  const one = lab.addProxy(node1, env);
+  const two = lab.addProxy(node2, env);
   one.start();
   two.start();
   expect(await one.add(client, 'client')).toBe('');

@@ -42,6 +42,11 @@ function serveAll() {
   }
 }
 
+const FAMILIES = [
+  [4, NODE_IP, POD_IP],
+  [6, NODE_IP6, POD_IP6],
+] as const;
+
 test('redirects inbound connections to 15006 and outbound ones to 15001, with their original destination, in both address families', async () => {
   serveAll();
   await applyRedirection(net.pod, DEFAULT_POD_RULES);
@@ -74,10 +79,7 @@ test('does not redirect what the proxy itself opens', async () => {
   expect((await net.connect(net.pod, NODE_IP, 9000, { mark: PROXY_MARK })).greeting).toStartWith('remote ');
 });
 
-test.each([
-  [4, NODE_IP, POD_IP],
-  [6, NODE_IP6, POD_IP6],
-] as const)(
+test.each(FAMILIES)(
   'brings the answers of the application back to the proxy when it uses the address of the client as source (IPv%i)',
   async (_, client, pod) => {
     serveAll();
@@ -88,10 +90,7 @@ test.each([
   },
 );
 
-test.each([
-  [4, NODE_IP, POD_IP],
-  [6, NODE_IP6, POD_IP6],
-] as const)(
+test.each(FAMILIES)(
   'keeps a client’s connection and the proxy’s in its name apart when both have the same port (IPv%i)',
   async (_, client, pod) => {
     serveAll();

@@ -1,5 +1,5 @@
 /** Delta ADS to the control plane (ambient contract 4.1 and 4.2): subscribes to everything of each type, applies what is good, rejects the rest by name. */
-import type { Counter, Logger, Registry } from '../../platform/telemetry/index.ts';
+import { type Counter, type Logger, type Registry, shortened } from '../../platform/telemetry/index.ts';
 import {
   CONTROL_PLANE_IDENTIFIER,
   DeltaDiscoveryRequestTable,
@@ -216,10 +216,10 @@ export class XdsClient {
   }
 }
 
-const shortened = (text: string): string => (text.length <= MAX_REASON_LENGTH ? text : `${text.slice(0, MAX_REASON_LENGTH)}…`);
-
 function describe(rejections: readonly XdsRejection[]): string {
-  const named = rejections.slice(0, MAX_NAMED_REJECTIONS).map(({ name, reason }) => `${shortened(name)}: ${shortened(reason)}`);
+  const named = rejections
+    .slice(0, MAX_NAMED_REJECTIONS)
+    .map(({ name, reason }) => `${shortened(name, MAX_REASON_LENGTH)}: ${shortened(reason, MAX_REASON_LENGTH)}`);
   const more = rejections.length - named.length;
   return more > 0 ? `${named.join('; ')}; and ${more} more` : named.join('; ');
 }

@@ -9,7 +9,7 @@ export {
   metricsResponse,
 } from './exposition.ts';
 export { LEVELS, type Level, type LogFilter, levelOf, parseFilter } from './log-filter.ts';
-export { type Fields, type FieldValue, jsonLine, plainLine, quote, Raw, raw, timestamp } from './log-format.ts';
+export { type Fields, type FieldValue, jsonLine, plainLine, quote, Raw, raw, shortened, timestamp } from './log-format.ts';
 export { Logger, Logging, type LoggingOptions, type LogSink, MAX_PENDING_LOG_CHARACTERS, processLogging } from './logger.ts';
 export {
   Counter,

@@ -22,9 +22,12 @@ const NEEDS_ESCAPE = /[\u0000-\u001f"\\\u007f-\u009f\u2028\u2029]/;
 const NEEDS_ESCAPE_ALL = /[\u0000-\u001f"\\\u007f-\u009f\u2028\u2029]/g;
 const SHORT: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
 
+/** A text of at most `length` characters, and a sign where there was more. */
+export const shortened = (text: string, length: number): string => (text.length <= length ? text : `${text.slice(0, length)}…`);
+
 /** A string as Rust's `{:?}` prints it, which is how ztunnel quotes strings in its log. */
 export function quote(text: string): string {
-  const value = text.length > MAX_FIELD_LENGTH ? `${text.slice(0, MAX_FIELD_LENGTH)}…` : text;
+  const value = shortened(text, MAX_FIELD_LENGTH);
   if (!NEEDS_ESCAPE.test(value)) return `"${value}"`;
   return `"${value.replace(NEEDS_ESCAPE_ALL, (c) => SHORT[c] ?? `\\u{${c.charCodeAt(0).toString(16)}}`)}"`;
 }
@@ -64,7 +67,7 @@ export function jsonLine(now: number, level: Level, target: string, message: str
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
-    if (typeof value === 'string') object[name] = value.length > MAX_FIELD_LENGTH ? `${value.slice(0, MAX_FIELD_LENGTH)}…` : value;
+    if (typeof value === 'string') object[name] = shortened(value, MAX_FIELD_LENGTH);
     else object[name] = value instanceof Raw ? value.text : typeof value === 'bigint' ? String(value) : value;
   }
   return `${JSON.stringify(object)}\n`;
