@@ -1,5 +1,6 @@
 /** What the machine has no more of: descriptors, ports, a network namespace, the authority. What is open goes on, what is new is refused with a reason, and it ends when the want does. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import fs from 'node:fs';
 import { dial, type Peer } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import { type Node, type Pod, run } from './network.ts';
@@ -73,6 +74,46 @@ test('with few descriptors, connections beyond the limit are refused as too many
   drop(greedy);
   expect(await one.remove(neighbour)).toBe('');
   await one.stop();
+  one.program = program;
+  one.start();
+  await one.ready();
+}, 60_000);
+
+test('a log that nobody reads holds up nobody, and is not lost', async () => {
+  await one.stop();
+  const { program } = one;
+  const fifo = `${lab.directory}/unread.fifo`;
+  run('mkfifo', fifo);
+  const reader = fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  one.program = `${lab.directory}/unread.sh`;
+  await Bun.write(one.program, `#!/bin/sh\nexec ${program} "$@" >${fifo}\n`);
+  run('chmod', '+x', one.program);
+  one.start();
+  await one.ready();
+  const kept = await until('the pod to be served', () => served());
+  // Some 400 octets of log each, and a pipe takes 64 KiB.
+  const count = 1_000;
+  for (let i = 0; i < count; i += 50) {
+    const peers = await Promise.all(Array.from({ length: 50 }, () => served()));
+    await isAnswered(kept);
+    drop(peers);
+  }
+  await until('all of them to be over', () => one.metric('istio_tcp_connections_closed_total', { reporter: 'source' }) >= count);
+  const chunk = Buffer.alloc(65_536);
+  let text = '';
+  const lines = (): number => text.split('connection complete').length - 1;
+  await until('all of their lines', () => {
+    try {
+      text += chunk.toString('latin1', 0, fs.readSync(reader, chunk));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+    return lines() >= count;
+  });
+  expect(text).not.toContain('lines lost');
+  drop([kept]);
+  await one.stop();
+  fs.closeSync(reader);
   one.program = program;
   one.start();
   await one.ready();

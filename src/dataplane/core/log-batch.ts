@@ -2,7 +2,7 @@
  * The sink of this proxy's log. One system call per turn of the loop, and the reader it wakes, cost a busy proxy a tenth of its time
  * (measured with one connection per request); lines therefore wait a moment for others.
  */
-import fs from 'node:fs';
+import { writeStandardOutput } from '../../platform/linux/index.ts';
 import type { LogSink } from '../../platform/telemetry/index.ts';
 
 /** How long a line may wait, in milliseconds. */
@@ -28,7 +28,7 @@ export class LogBatch {
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ write = (bytes) => fs.writeSync(1, bytes), isShared = false }: LogBatchOptions = {}) {
+  constructor({ write = writeStandardOutput, isShared = false }: LogBatchOptions = {}) {
     this.#write = write;
     this.#isShared = isShared;
   }

@@ -10,15 +10,12 @@
  *
  * The listener is never removed: SIGIO without one ends the process.
  */
-import { dlopen, ptr } from 'bun:ffi';
-import { libc, SystemError } from './libc.ts';
 
-const { fcntl } = dlopen('libc.so.6', { fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' } }).symbols;
+import { ptr } from 'bun:ffi';
+import { constants } from 'node:fs';
+import { addStatusFlags, libc, SystemError } from './libc.ts';
 
-const F_GETFL = 3;
-const F_SETFL = 4;
 const F_SETOWN = 8;
-const O_NONBLOCK = 0o4000;
 const O_ASYNC = 0o20000;
 
 export const POLLIN = 0x1;
@@ -43,8 +40,8 @@ export function watchDescriptor(fd: number): void {
     process.on('SIGIO', wakeReady);
     listening = true;
   }
-  if (fcntl(fd, F_SETOWN, process.pid) < 0) throw new SystemError('fcntl(F_SETOWN)');
-  if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK | O_ASYNC) < 0) throw new SystemError('fcntl(F_SETFL)');
+  if (libc.fcntl(fd, F_SETOWN, process.pid) < 0) throw new SystemError('fcntl(F_SETOWN)');
+  addStatusFlags(fd, constants.O_NONBLOCK | O_ASYNC);
 }
 
 /** The events of `events` that hold for this descriptor now; errors and hang-ups count, as the next call on it will report them. */

@@ -4,6 +4,7 @@ export { countEstablished, hasIpv6, namespaceAddresses } from './interfaces.ts';
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
 export { type RulesetSummary, runNft, summarizeRuleset } from './nft.ts';
+export { writeStandardOutput } from './output.ts';
 export {
   connectSeqpacket,
   inheritedSeqpacket,

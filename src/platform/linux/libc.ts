@@ -17,6 +17,7 @@ export const libc = dlopen('libc.so.6', {
   recvmsg: { args: ['i32', 'ptr', 'i32'], returns: 'i64' },
   recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
   poll: { args: ['ptr', 'u64', 'i32'], returns: 'i32' },
+  fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
   shutdown: { args: ['i32', 'i32'], returns: 'i32' },
   close: { args: ['i32'], returns: 'i32' },
   __errno_location: { args: [], returns: 'ptr' },
@@ -59,4 +60,14 @@ export class SystemError extends Error {
     this.call = call;
     this.code = NAMES[code] ?? `E${code}`;
   }
+}
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/** Sets flags (`O_NONBLOCK`, ...) of what a descriptor stands for; whoever shares it has them too. */
+export function addStatusFlags(fd: number, flags: number): void {
+  const before = libc.fcntl(fd, F_GETFL, 0);
+  if (before < 0) throw new SystemError('fcntl(F_GETFL)');
+  if (libc.fcntl(fd, F_SETFL, before | flags) < 0) throw new SystemError('fcntl(F_SETFL)');
 }

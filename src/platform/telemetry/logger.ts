@@ -1,5 +1,5 @@
 /** Loggers by target under one filter, and the buffered writer behind them. */
-import fs from 'node:fs';
+import { writeStandardOutput } from '../linux/index.ts';
 import { type Level, type LogFilter, levelOf, parseFilter, severity } from './log-filter.ts';
 import { type Fields, jsonLine, plainLine } from './log-format.ts';
 
@@ -85,7 +85,7 @@ export class Logging {
     this.#initial = parsed.value;
     this.#filter = parsed.value;
     this.#json = options.format === 'json';
-    this.#sink = options.sink ?? ((bytes) => fs.writeSync(1, bytes));
+    this.#sink = options.sink ?? writeStandardOutput;
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
   }
 
