@@ -1,13 +1,14 @@
 /** Somebody who has nothing to do with an attack: a connection in use and new ones, all the time, and none may fail. */
+import { expect } from 'bun:test';
 import fs from 'node:fs';
 import { dial, type Peer } from './apps.ts';
-import type { TestProxy } from './lab.ts';
+import { type TestProxy, until } from './lab.ts';
 import type { Node, Pod } from './network.ts';
 
 const PAUSE_MS = 20;
 const MIB = 1024 * 1024;
 
-export class Bystander {
+class Bystander {
   readonly failures: string[] = [];
   requests = 0;
   connections = 0;
@@ -68,7 +69,7 @@ export function privateBytes(pid: number): number {
 }
 
 /** The most a proxy's private memory grows while `body` runs, in MiB. */
-export async function growthDuring(proxy: TestProxy, body: () => Promise<void>): Promise<number> {
+async function growthDuring(proxy: TestProxy, body: () => Promise<void>): Promise<number> {
   const { pid } = proxy.process;
   const before = privateBytes(pid);
   let most = before;
@@ -81,4 +82,30 @@ export async function growthDuring(proxy: TestProxy, body: () => Promise<void>):
     clearInterval(timer);
   }
   return (Math.max(most, privateBytes(pid)) - before) / MIB;
+}
+
+/** Runs `attack` beside a bystander of `ip:port`, who must not notice it; the private memory of each proxy may grow by `limitMib` at most. */
+export async function besideBystander(
+  [from, ip, port]: readonly [Pod | Node, string, number],
+  proxies: readonly TestProxy[],
+  limitMib: number,
+  attack: () => Promise<void>,
+): Promise<void> {
+  const other = new Bystander(from, ip, port);
+  const grown: number[] = [];
+  let failures: readonly string[] = [];
+  try {
+    await until('the bystander to be served', () => other.requests > 3 && other.connections > 3);
+    const measured = proxies.reduce(
+      (body, proxy) => async () => {
+        grown.push(await growthDuring(proxy, body));
+      },
+      attack,
+    );
+    await measured();
+  } finally {
+    failures = await other.finish();
+  }
+  expect(failures).toEqual([]);
+  for (const mib of grown) expect(mib).toBeLessThan(limitMib);
 }

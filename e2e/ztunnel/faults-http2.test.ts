@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { WorkloadCertificate } from '../../src/dataplane/core/certificate.ts';
 import { dial, echo, type ServerHandle, serve } from './apps.ts';
-import { Bystander, growthDuring } from './bystander.ts';
+import { besideBystander } from './bystander.ts';
 import { issue, openTunnel } from './foreign-client.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import { type Pod, run } from './network.ts';
@@ -61,13 +61,8 @@ const authority = (): string => `${server.ip}:8080`;
 const raw = (greet = true): Promise<RawTunnel> => new RawTunnel(intruder, server.ip, good).ready(greet);
 
 /** Runs an attack beside a bystander: it may cost this much memory at most, and must not be noticed. */
-async function withstand(limitMib: number, attack: () => Promise<void>): Promise<void> {
-  const other = new Bystander(bystander, server.ip, 8080);
-  await until('the bystander to be served', () => other.requests > 3 && other.connections > 3);
-  const grown = await growthDuring(proxy, attack);
-  expect(await other.finish()).toEqual([]);
-  expect(grown).toBeLessThan(limitMib + SLACK_MIB);
-}
+const withstand = (limitMib: number, attack: () => Promise<void>): Promise<void> =>
+  besideBystander([bystander, server.ip, 8080], [proxy], limitMib + SLACK_MIB, attack);
 
 /** An attack that has to end its own tunnel, with this reason in metric and log. */
 async function endsWith(reason: string, attack: (tunnel: RawTunnel) => Promise<void> | void, greet = true): Promise<RawTunnel> {
@@ -226,13 +221,17 @@ test(
     withstand(0, async () => {
       const before = refused('settings-flood');
       const tunnel = await raw();
+      // Where nothing of it was unread the kernel still waits for the peer's FIN, within a limit of its own; what counts is the proxy's descriptor.
+      const port = tunnel.peer.socket!.localPort;
+      const held = (): boolean =>
+        run('ip', 'netns', 'exec', server.namespace, 'ss', '-tanpH', `sport = :15008 and dport = :${port}`).includes('users:');
       await until('the settings', () => tunnel.count(FrameType.SETTINGS) > 1);
+      expect(held()).toBe(true);
       tunnel.peer.socket!.pause();
       for (let i = 0; i < 1_000; i++) tunnel.send(frame(FrameType.SETTINGS, 0, 0));
       await until('the end of the tunnel', () => refused('settings-flood') === before + 1);
-      const open = (): string =>
-        run('ip', 'netns', 'exec', server.namespace, 'ss', '-tanH', `sport = :15008 and dport = :${tunnel.peer.socket!.localPort}`).trim();
-      await until('its socket to be closed', () => open() === '', 10_000);
+      await until('its socket to be closed', () => !held(), 10_000);
+      tunnel.peer.socket!.terminate();
     }),
   60_000,
 );
