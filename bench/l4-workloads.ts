@@ -102,12 +102,7 @@ const pairs = (layout: Layout): L4Family['arms'] => [
 const ONE = pairs({ load: '0', proxies: '1', workers: 1 });
 
 /** Lateen as its peers do it: a tunnel to itself. */
-const TUNNELLED: Flavour = { ...LATEEN, name: 'lateen-tunnel', short: 'ln' };
-const JOINED: Flavour = {
-  ...LATEEN,
-  about: 'Lateen’s node proxies (the same) that joins pods of its node without a tunnel',
-  env: { LATEEN_JOIN_SAME_NODE: 'true' },
-};
+const TUNNELLED: Flavour = { ...LATEEN, name: 'lateen-tunnel', short: 'ln', env: { LATEEN_JOIN_SAME_NODE: 'false' } };
 
 export const L4_FAMILIES: readonly L4Family[] = [
   {
@@ -137,7 +132,7 @@ export const L4_FAMILIES: readonly L4Family[] = [
     ],
     arms: [
       ['direct', directArm('http1', undefined, (index) => makePodsOnOneNode('direct', index))],
-      ['lateen', oneNodeArm(JOINED)],
+      ['lateen', oneNodeArm(LATEEN)],
       ['lateen-tunnel', oneNodeArm(TUNNELLED)],
       ...real(oneNodeArm),
     ],

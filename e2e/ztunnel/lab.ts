@@ -81,7 +81,7 @@ export class TestProxy {
       INPOD_UDS: this.socket,
       ZTUNNEL_WORKER_THREADS: String(WORKERS),
       RUST_LOG: 'info,access=debug',
-      ...(PLACEMENT === 'joined' && { LATEEN_JOIN_SAME_NODE: 'true' }),
+      ...(PLACEMENT === 'one-node' && { LATEEN_JOIN_SAME_NODE: 'false' }),
       ...env,
     };
     this.#zds = listenSeqpacket(this.socket);

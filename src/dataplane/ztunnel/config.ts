@@ -59,7 +59,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     originalSource: reader.optionalBoolean('ENABLE_ORIG_SRC'),
     localhostAppTunnel: reader.boolean('LOCALHOST_APP_TUNNEL', true),
     authzInfoLogging: reader.boolean('AUTHZ_POLICY_INFO_LOGGING', false),
-    joinSameNode: reader.boolean('LATEEN_JOIN_SAME_NODE', false),
+    joinSameNode: reader.boolean('LATEEN_JOIN_SAME_NODE', true),
     dns: dnsConfig(reader, core),
   };
   if (reader.boolean('FAKE_CA', false)) reader.problem('FAKE_CA: only test builds have it; set CA_ADDRESS to a certificate authority');

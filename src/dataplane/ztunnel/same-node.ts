@@ -1,5 +1,5 @@
 /**
- * Joining of two pods that one process serves: their bytes need no TLS from this process to itself. Off unless `LATEEN_JOIN_SAME_NODE` says so.
+ * Joining of two pods that one process serves: their bytes need no TLS from this process to itself. `LATEEN_JOIN_SAME_NODE=false` leaves them to a tunnel.
  *
  * Nothing else changes, by construction. A tunnel between the two is made first, with both certificates, as between strangers; only when its two ends turn out to be
  * in this process (they share a secret that TLS exports, RFC 8446 section 7.5) does a connection pass by it. What would have been a stream of that tunnel is then a
