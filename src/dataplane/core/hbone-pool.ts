@@ -148,7 +148,12 @@ export class HbonePool implements Deadline {
 
   #withRoom(group: Group): ClientTunnel | undefined {
     for (const tunnel of group.ready)
-      if (tunnel.isReady && !tunnel.http2.isDraining && tunnel.streamCount < this.#options.maxStreams && tunnel.http2.availableStreams > 0)
+      if (
+        tunnel.isReady &&
+        !tunnel.http2.isDraining &&
+        tunnel.connectionCount < this.#options.maxStreams &&
+        tunnel.http2.availableStreams > 0
+      )
         return tunnel;
     return undefined;
   }

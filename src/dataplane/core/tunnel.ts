@@ -53,6 +53,8 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   #socket: TcpSocket | undefined;
   #release: (() => void) | undefined;
   #closed = false;
+  /** Ended by {@link fail}: nothing that uses it may go on. */
+  #isCut = false;
   /** Why streams are cut off, where it is known better than by how the connection ends. */
   cutOff: ConnectionEnd | undefined;
 
@@ -91,8 +93,9 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
     this.#streams.delete(streamId);
   }
 
-  get streamCount(): number {
-    return this.#streams.size;
+  /** Connections that use it: its streams, and those that pass by it and take a stream's place all the same. */
+  get connectionCount(): number {
+    return this.#streams.size + this.#dependents.size;
   }
 
   depend(dependent: TunnelDependent): void {
@@ -105,7 +108,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
 
   /** Nobody would miss it. */
   get isUnused(): boolean {
-    return this.#streams.size === 0 && this.#dependents.size === 0;
+    return this.connectionCount === 0;
   }
 
   /** While it is open. */
@@ -120,6 +123,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   /** Ends the connection at once; streams get a reset. */
   fail(detail: string): void {
     if (this.#closed) return;
+    this.#isCut = true;
     this.http2.shutdown('abrupt');
     this.close('transport-closed', detail);
   }
@@ -166,7 +170,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   }
 
   onClose(reason: Http2CloseReason, detail: string): void {
-    this.close(reason, detail, reason !== 'graceful' && reason !== 'peer-goaway');
+    this.close(reason, detail, this.#isCut || (reason !== 'graceful' && reason !== 'peer-goaway'));
   }
 
   /** The peer has closed its side: nothing can be answered any more, and it need not close the rest. */

@@ -19,6 +19,7 @@ import { ClientBridge } from '../core/client-bridge.ts';
 import { type ConnectionEnd, endOf } from '../core/end-reason.ts';
 import type { ClientTunnel } from '../core/hbone-client.ts';
 import type { PoolUser } from '../core/hbone-pool.ts';
+import { resetEnd } from '../core/tunnel.ts';
 import { type ConnectionRecord, logEarlyDeny } from './connection-record.ts';
 import type { GatewayPath, GatewayUser } from './gateway-path.ts';
 import { type GuardedConnection, networkEnd } from './network-guard.ts';
@@ -190,9 +191,11 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     const { via, destinationWorkload } = this.#route!;
     const isNear = via === 'direct' && destinationWorkload.node === config.nodeName;
     let isAtOnce = true;
-    sameNode.find(tunnel, isNear, (server) => {
+    sameNode.find(tunnel, isNear, (server, isLost) => {
       if (this.#over) return;
-      if (server !== undefined) this.#join(sameNode.join(tunnel, server));
+      // What a stream of it would have met.
+      if (isLost) this.#fail(tunnel.cutOff ?? resetEnd(-1, true));
+      else if (server !== undefined) this.#join(sameNode.join(tunnel, server));
       else if (isAtOnce) this.#openStream(tunnel);
       // Others were waiting for the same, and the tunnel has not room for all.
       else this.#acquire(this.#route!, this.#workload!);

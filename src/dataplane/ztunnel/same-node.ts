@@ -26,7 +26,8 @@ const KEY_OCTETS = 32;
 /** Each join is a connection of its own, with one stream. */
 export const JOINED_STREAM = 1;
 
-type Found = (server: InboundTunnel | undefined) => void;
+/** `isLost`: the tunnel did not live to tell, as where its other end refuses the client. */
+type Found = (server: InboundTunnel | undefined, isLost: boolean) => void;
 
 /** A secret only the two ends of this TLS connection have. */
 function keyOf(socket: TcpSocket): string {
@@ -64,21 +65,21 @@ export class SameNode {
   /** Calls back, perhaps at once, with the other end of a tunnel when it is here and takes joins. `isNear`: it may be, so a new tunnel's is waited for. */
   find(tunnel: ClientTunnel, isNear: boolean, then: Found): void {
     const known = this.#known.get(tunnel);
-    if (known === null || !isNear) then(undefined);
-    else if (known !== undefined) then(usable(known));
+    if (known === null || !isNear) then(undefined, false);
+    else if (known !== undefined) then(usable(known), false);
     else this.#await(tunnel, then);
   }
 
   #await(tunnel: ClientTunnel, then: Found): void {
     const { socket } = tunnel;
     if (socket === undefined) {
-      then(undefined);
+      then(undefined, false);
       return;
     }
     const key = keyOf(socket);
-    const found = (server: InboundTunnel | null): void => {
+    const found = (server: InboundTunnel | null, isLost = false): void => {
       this.#known.set(tunnel, server);
-      then(server === null ? undefined : usable(server));
+      then(server === null ? undefined : usable(server), isLost);
     };
     const server = this.#servers.get(key);
     if (server !== undefined) {
@@ -86,11 +87,14 @@ export class SameNode {
       return;
     }
     const others = this.#awaited.get(key);
-    const settle = (late: InboundTunnel | null): void => {
+    const settle = (late: InboundTunnel | null, isLost = false): void => {
       clearTimeout(timer);
+      tunnel.undepend(waiting);
       this.#awaited.delete(key);
-      found(late);
+      found(late, isLost);
     };
+    const waiting: TunnelDependent = { tunnelLost: () => settle(null, true) };
+    tunnel.depend(waiting);
     const timer = setTimeout(() => settle(null), OTHER_END_MS);
     this.#awaited.set(key, (late) => {
       others?.(late);
