@@ -12,6 +12,11 @@ import { ErrorCode } from './types.ts';
 
 /** How far a graceful shutdown is: not begun; the peer was told; the peer also knows the last stream that counts. */
 export const Drain = { NO: 0, ANNOUNCED: 1, FINAL: 2 } as const;
+/**
+ * PINGs answered before a graceful shutdown names its last stream. One is not enough: a peer may answer the first ahead of requests that it had already queued,
+ * as Rust's h2 does, but not the second.
+ */
+const DRAIN_ROUNDS = 2;
 
 /** The state of a connection and the few moves that end a stream or the connection. What arrives is in `inbound.ts`, what the application asks in `connection.ts`. */
 export class ConnectionCore {
@@ -36,6 +41,7 @@ export class ConnectionCore {
   nextLocalStream = 1;
   drain: number = Drain.NO;
   drainPing = 0;
+  drainRounds = 0;
   hasPeerGoaway = false;
   peerGoawayDetail = '';
   isClosed = false;
@@ -138,6 +144,12 @@ export class ConnectionCore {
       if (stream.isAnnounced) this.handler.onReset(stream.id, code === ErrorCode.NO_ERROR ? ErrorCode.INTERNAL_ERROR : code, true);
     }
     this.handler.onClose(reason, detail);
+  }
+
+  /** The peer has answered a PING behind the announcement. */
+  drainAcknowledged(): void {
+    if (++this.drainRounds < DRAIN_ROUNDS) this.drainPing = this.keepalive.ping();
+    else this.finalGoaway();
   }
 
   /** Second half of a graceful shutdown: from here on new streams of the peer are ignored. */

@@ -315,7 +315,7 @@ export class Inbound implements FrameSink {
       return;
     }
     const number = core.keepalive.answered(payload);
-    if (core.drain === Drain.ANNOUNCED && number >= core.drainPing) core.finalGoaway();
+    if (core.drain === Drain.ANNOUNCED && number >= core.drainPing) core.drainAcknowledged();
   }
 
   private goaway(lastStreamId: number, code: number, debug: Uint8Array): void {

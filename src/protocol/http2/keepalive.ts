@@ -5,7 +5,7 @@ import { LIMITS } from './limits.ts';
 /** Marks our PINGs, so that a stray acknowledgement is not taken for one of ours. */
 const PING_MARK = 0x4c41544e;
 
-/** Everything about time: PINGs (liveness, and the round trip that ends a drain) and the deadline of the SETTINGS exchange. */
+/** Everything about time: PINGs (liveness, and the round trips that end a drain) and the deadline of the SETTINGS exchange. */
 export class Keepalive {
   private readonly writer: FrameWriter;
   private readonly interval: number;

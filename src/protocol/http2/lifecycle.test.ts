@@ -131,14 +131,20 @@ test('a server drains in two steps: streams under way at the first GOAWAY are se
   expect(codeOf(first!)).toBe(ErrorCode.NO_ERROR);
   expect(probe).toMatchObject({ type: FrameType.PING, flags: 0 });
 
-  end.receive(headers(3, POST), frame(FrameType.PING, Flag.ACK, 0, probe!.payload));
-  const [last] = end.takeFrames();
-  expect(readUint31(last!.payload, 0)).toBe(3);
+  // A peer that answers PINGs first has requests queued behind the answer.
+  end.receive(headers(3, POST), frame(FrameType.PING, Flag.ACK, 0, probe!.payload), headers(5, POST));
+  const [again] = end.takeFrames();
+  expect(again).toMatchObject({ type: FrameType.PING, flags: 0 });
+  expect(again!.payload).not.toEqual(probe!.payload);
 
-  end.receive(headers(5, POST), data(5, 100, Flag.END_STREAM), headers(7, GET, END));
-  expect(end.of('headers').map((event) => event.streamId)).toEqual([1, 3]);
+  end.receive(frame(FrameType.PING, Flag.ACK, 0, again!.payload));
+  const [last] = end.takeFrames();
+  expect(readUint31(last!.payload, 0)).toBe(5);
+
+  end.receive(headers(7, POST), data(7, 100, Flag.END_STREAM), headers(9, GET, END));
+  expect(end.of('headers').map((event) => event.streamId)).toEqual([1, 3, 5]);
   expect(end.closeReason).toBeUndefined();
-  for (const streamId of [1, 3]) {
+  for (const streamId of [1, 3, 5]) {
     end.receive(data(streamId, 1, Flag.END_STREAM));
     end.connection.sendHeaders(streamId, OK, true);
   }
