@@ -1,11 +1,10 @@
 /** Revocation where client and server are pods of one proxy: what is joined ends and is refused as what takes a tunnel. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import fs from 'node:fs';
 import path from 'node:path';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, PLACEMENT, type TestProxy, until } from './lab.ts';
 import type { Pod } from './network.ts';
-import { revocationList } from './revocation-list.ts';
+import { connectTo, exchangeFile, revocationList, serialOf } from './revocation-list.ts';
 
 const lab = new Lab('zt-crn', '10.66');
 let client: Pod;
@@ -14,10 +13,7 @@ let server: Pod;
 let proxy: TestProxy;
 const file = (): string => path.join(lab.directory, 'ca-crl.pem');
 
-function publish(text: string): void {
-  fs.writeFileSync(`${file()}.new`, text);
-  fs.renameSync(`${file()}.new`, file());
-}
+const publish = (text: string): void => exchangeFile(file(), text);
 
 beforeAll(async () => {
   const node = lab.network.addNode(1);
@@ -39,21 +35,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => lab.stop());
 
-const serialOf = (account: string): string => {
-  const { certificates } = JSON.parse(proxy.http(15_000, '/config_dump')) as {
-    certificates: { identity: string; certChain: { serialNumber: string }[] }[];
-  };
-  return certificates.find(({ identity }) => identity.endsWith(`/sa/${account}`))!.certChain[0]!.serialNumber;
-};
-
-async function connect(from: Pod): Promise<Peer> {
-  const peer = dial(from, server.ip, 8080);
-  await peer.connected.promise;
-  peer.send('hello');
-  await peer.bytes(5);
-  return peer;
-}
-
+const connect = (from: Pod): Promise<Peer> => connectTo(server, from);
 const isServed = (): Promise<boolean> =>
   connect(client).then(
     (peer) => {
@@ -74,7 +56,7 @@ test.each(['client', 'server'])(
     const ended = (reporter: string): number =>
       proxy.metric('istio_tcp_connections_closed_total', { response_flags: 'CERT_REVOKED', reporter });
     const before = ended('source') + ended('destination');
-    publish(await revocationList(lab, [serialOf(account)]));
+    publish(await revocationList(lab, [serialOf(proxy, account)]));
     await cut.closed.promise;
     if (account === 'server') await kept.closed.promise;
     await until('the reason to be counted', () => ended('source') + ended('destination') > before);

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import type { Node, Pod } from './network.ts';
-import { revocationList } from './revocation-list.ts';
+import { connectTo, exchangeFile, revocationList, serialOf } from './revocation-list.ts';
 
 const lab = new Lab('zt-crl', '10.87');
 let node2: Node;
@@ -16,17 +16,7 @@ let one: TestProxy;
 let two: TestProxy;
 const fileOf = (side: string): string => path.join(lab.directory, `crl-${side}`, 'ca-crl.pem');
 
-/** As a mounted ConfigMap is exchanged: a new file in the place of the old one. */
-function publish(side: string, text: string): void {
-  fs.writeFileSync(`${fileOf(side)}.new`, text);
-  fs.renameSync(`${fileOf(side)}.new`, fileOf(side));
-}
-const serialOf = (proxy: TestProxy, account: string): string => {
-  const { certificates } = JSON.parse(proxy.http(15_000, '/config_dump')) as {
-    certificates: { identity: string; certChain: { serialNumber: string }[] }[];
-  };
-  return certificates.find(({ identity }) => identity.endsWith(`/sa/${account}`))!.certChain[0]!.serialNumber;
-};
+const publish = (side: string, text: string): void => exchangeFile(fileOf(side), text);
 const REJECTIONS = 'istio_crl_policy_rejections_total';
 
 beforeAll(async () => {
@@ -54,13 +44,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => lab.stop());
 
-async function connect(from: Pod): Promise<Peer> {
-  const peer = dial(from, server.ip, 8080);
-  await peer.connected.promise;
-  peer.send('hello');
-  await peer.bytes(5);
-  return peer;
-}
+const connect = (from: Pod): Promise<Peer> => connectTo(server, from);
 async function refused(from: Pod): Promise<void> {
   const peer = dial(from, server.ip, 8080);
   await peer.closed.promise;

@@ -1,7 +1,10 @@
-/** Revocation lists signed by a lab's authority. */
+/** Revocation lists signed by a lab's authority, and what is revoked. */
 import 'reflect-metadata';
 import fs from 'node:fs';
 import * as x509 from '@peculiar/x509';
+import { dial, type Peer } from './apps.ts';
+import type { TestProxy } from './lab.ts';
+import type { Pod } from './network.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
@@ -18,4 +21,27 @@ export async function revocationList(lab: { readonly directory: string }, serial
     signingAlgorithm: algorithm,
   });
   return list.toString('pem').replaceAll(' CRL-', ' X509 CRL-');
+}
+
+/** As a mounted ConfigMap is exchanged: a new file in the place of the old one. */
+export function exchangeFile(file: string, text: string): void {
+  fs.writeFileSync(`${file}.new`, text);
+  fs.renameSync(`${file}.new`, file);
+}
+
+/** Serial number of the certificate that a proxy has for a service account now. */
+export function serialOf(proxy: TestProxy, account: string): string {
+  const { certificates } = JSON.parse(proxy.http(15_000, '/config_dump')) as {
+    certificates: { identity: string; certChain: { serialNumber: string }[] }[];
+  };
+  return certificates.find(({ identity }) => identity.endsWith(`/sa/${account}`))!.certChain[0]!.serialNumber;
+}
+
+/** A connection to an echo that has answered once. */
+export async function connectTo(server: Pod, from: Pod): Promise<Peer> {
+  const peer = dial(from, server.ip, 8080);
+  await peer.connected.promise;
+  peer.send('hello');
+  await peer.bytes(5);
+  return peer;
 }
