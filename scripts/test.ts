@@ -9,6 +9,8 @@ interface Count {
 }
 
 const total: Count = { passed: 0, failed: 0, skipped: 0 };
+/** What a command has written may take so long to arrive after its end. */
+const LAST_OUTPUT_MS = 5_000;
 const bun = 'node_modules/.bin/bun';
 
 /** Runs a command, passes its output through, returns it with the exit code. */
@@ -23,7 +25,10 @@ async function run(command: readonly string[]): Promise<{ code: number; output: 
       output += decoder.decode(chunk, { stream: true });
     }
   };
-  const [, , code] = await Promise.all([pass(child.stdout), pass(child.stderr), child.exited]);
+  const passed = Promise.all([pass(child.stdout), pass(child.stderr)]);
+  const code = await child.exited;
+  // A process that a test left behind may hold the output open.
+  await Promise.race([passed, Bun.sleep(LAST_OUTPUT_MS)]);
   return { code, output };
 }
 

@@ -52,7 +52,7 @@ async function refused(from: Pod): Promise<void> {
 }
 
 test('a proxy starts without the file, says so, and takes it once it is there', async () => {
-  expect(two.log).toContain('there is no revocation list yet');
+  await until('the warning', () => two.log.includes('there is no revocation list yet'));
   (await connect(client)).finish();
   publish('two', await revocationList(lab, ['999999']));
   await until('the list', () => two.log.includes('revocation lists are in force'));

@@ -266,7 +266,7 @@ test(
       const all = [slow, ...silent];
       await until('all to be dropped', () => all.every(({ peer }) => peer.isEnded), 40_000);
       await until('all to be counted', () => refused('keepalive-timeout') === before + all.length);
-      expect(proxy.log).toContain('reason="keepalive-timeout"');
+      await until('the reason in the log', () => proxy.log.includes('reason="keepalive-timeout"'));
       for (const { peer } of all) peer.socket?.terminate();
     }),
   90_000,

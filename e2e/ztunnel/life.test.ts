@@ -226,7 +226,7 @@ test('/quitquitquit ends the proxy, and what is still open at the deadline is cu
   await peer.ended.promise;
   expect(await two.process.exited).toBe(0);
   // One process has both sides.
-  expect(two.lines('connection complete', 'error="connection drained"').length).toBe(ON_ONE_NODE ? 2 : 1);
+  await until('the lines', () => two.lines('connection complete', 'error="connection drained"').length === (ON_ONE_NODE ? 2 : 1));
   two.start();
   await two.ready();
 }, 30_000);

@@ -92,12 +92,15 @@ test('pods are served although another program has the port', async () => {
     ],
     { stdout: 'pipe' },
   );
-  await listener.stdout.getReader().read();
-  proxy.start();
-  await proxy.ready();
-  expect(proxy.log).toContain('takes no tunnels to itself');
-  listener.kill();
-  await listener.exited;
+  try {
+    await listener.stdout.getReader().read();
+    proxy.start();
+    await proxy.ready();
+    await until('the reason in the log', () => proxy.log.includes('takes no tunnels to itself'));
+  } finally {
+    listener.kill();
+    await listener.exited;
+  }
 }, 30_000);
 
 test('a proxy that is switched off waits for no node agent and opens no port but those of its operator', async () => {

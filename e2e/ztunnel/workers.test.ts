@@ -145,7 +145,7 @@ test('a worker that is killed takes only its own connections with it and is repl
   await allServe();
   expect(proxy.metric('lateen_worker_restarts_total')).toBe(restarts + 1);
   expect(workers()).not.toContain(victim!);
-  expect(proxy.log).toContain('a worker ended and is replaced');
+  await until('the line', () => proxy.log.includes('a worker ended and is replaced'));
   for (const peer of [...kept, ...fresh]) await ask(peer);
   const more = await connections();
   expect([...new Set(owners(server, 15_006).values())].sort()).toEqual(workers().sort());
