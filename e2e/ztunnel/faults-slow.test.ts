@@ -84,12 +84,18 @@ const HTTP_LISTENERS = [
   { name: 'admin', port: 15_000, path: '/config_dump', from: () => node2, ip: () => '127.0.0.1' },
 ] as const;
 
+/** A crowd at each of them. */
+async function crowdsOfOperators(): Promise<Peer[][]> {
+  const crowds: Peer[][] = [];
+  for (const { from, ip, port } of HTTP_LISTENERS) crowds.push(await crowd(from(), ip(), port));
+  return crowds;
+}
+
 test(
   'clients of the ports for operators that say nothing are ended, and answers keep coming',
   () =>
     withstand(0, async () => {
-      const crowds: Peer[][] = [];
-      for (const { from, ip, port } of HTTP_LISTENERS) crowds.push(await crowd(from(), ip(), port));
+      const crowds = await crowdsOfOperators();
       for (const { port, path } of HTTP_LISTENERS) expect(two.http(port, path)).not.toBe('');
       for (const [i, peers] of crowds.entries())
         await until(`all of ${HTTP_LISTENERS[i]!.name} to be ended`, () => peers.every((peer) => peer.isEnded), 30_000);
@@ -102,8 +108,7 @@ test(
   'requests to the ports for operators that trickle in are ended by a limit for their head',
   () =>
     withstand(0, async () => {
-      const crowds: Peer[][] = [];
-      for (const { from, ip, port } of HTTP_LISTENERS) crowds.push(await crowd(from(), ip(), port));
+      const crowds = await crowdsOfOperators();
       const left = crowds.map((peers) => drip(peers, `GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(200)}`, 500, 30_000));
       expect(await Promise.all(left)).toEqual([0, 0, 0]);
       drop(crowds.flat());

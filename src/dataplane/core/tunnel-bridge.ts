@@ -142,7 +142,7 @@ export class TunnelBridge implements TunnelStream, SocketEvents, Source {
       return;
     }
     if (code !== ErrorCode.NO_ERROR && code !== ErrorCode.CANCEL) {
-      this.#kill(this.#tunnel.cutOff ?? resetEnd(code, local));
+      this.#kill(resetEnd(this.#tunnel, code, local));
       return;
     }
     // The end of what the peer sends, as a real ztunnel takes it. NO_ERROR also says: do not bother to send the rest.

@@ -38,8 +38,9 @@ export interface TunnelDependent {
   tunnelLost(): void;
 }
 
-/** The end of a connection whose stream was reset; `local`: not by the peer. */
-export const resetEnd = (code: number, local: boolean): ConnectionEnd => {
+/** The end of a connection whose stream of `tunnel` was reset; `local`: not by the peer. */
+export const resetEnd = (tunnel: Pick<StreamHost, 'cutOff'> | undefined, code: number, local: boolean): ConnectionEnd => {
+  if (tunnel?.cutOff !== undefined) return tunnel.cutOff;
   if (!local) return endOf('tunnel-reset', `stream reset by the peer with code ${code}`);
   const isClosed = code < 0 || code === ErrorCode.INTERNAL_ERROR;
   return endOf('tunnel-reset', isClosed ? 'the tunnel was closed' : `stream reset for a fault of the peer, code ${code}`);

@@ -135,7 +135,7 @@ export class GatewayPath implements PoolUser, InnerTunnelEvents, TunnelStream {
   onTunnelData(): void {}
 
   onTunnelReset(code: number, local: boolean): void {
-    this.#fail(this.#tunnel?.cutOff ?? resetEnd(code, local));
+    this.#fail(resetEnd(this.#tunnel, code, local));
   }
 
   onTunnelWritable(): void {}

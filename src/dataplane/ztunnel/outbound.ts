@@ -194,7 +194,7 @@ export class OutboundConnection implements SocketEvents, PoolUser, PlainDialer, 
     sameNode.find(tunnel, isNear, (server, isLost) => {
       if (this.#over) return;
       // What a stream of it would have met.
-      if (isLost) this.#fail(tunnel.cutOff ?? resetEnd(-1, true));
+      if (isLost) this.#fail(resetEnd(tunnel, -1, true));
       else if (server !== undefined) this.#join(sameNode.join(tunnel, server));
       else if (isAtOnce) this.#openStream(tunnel);
       // Others were waiting for the same, and the tunnel has not room for all.
