@@ -41,15 +41,23 @@ const drop = (peers: readonly Peer[]): void => {
   for (const peer of peers) peer.socket?.terminate();
 };
 
-test('with few descriptors, connections beyond the limit are refused as too many, and there is room again when some have ended', async () => {
-  await one.stop();
-  // `prlimit` ends up as the program itself.
+/** Proxy `one` is started anew by way of a shell command that ends up as the program itself; at the end, whatever happened, as it was. */
+async function runBy(command: (program: string) => string): Promise<AsyncDisposable> {
   const { program } = one;
-  one.program = `${lab.directory}/few.sh`;
-  await Bun.write(one.program, `#!/bin/sh\nulimit -n ${FEW_DESCRIPTORS} && exec ${program} "$@"\n`);
-  run('chmod', '+x', one.program);
-  one.start();
-  await one.ready();
+  const startAs = async (next: string): Promise<void> => {
+    await one.stop();
+    one.program = next;
+    one.start();
+    await one.ready();
+  };
+  const script = `${lab.directory}/run-by.sh`;
+  fs.writeFileSync(script, `#!/bin/sh\n${command(program)} "$@"\n`, { mode: 0o755 });
+  await startAs(script);
+  return { [Symbol.asyncDispose]: () => startAs(program) };
+}
+
+test('with few descriptors, connections beyond the limit are refused as too many, and there is room again when some have ended', async () => {
+  await using _ = await runBy((program) => `ulimit -n ${FEW_DESCRIPTORS} && exec ${program}`);
   const kept = await until('the pod to be served', () => served());
   const crowd = Array.from({ length: 300 }, () => dial(client, server.ip, 8080));
   await until('most of them to be refused', () => crowd.filter((peer) => peer.isEnded).length > 150);
@@ -73,23 +81,14 @@ test('with few descriptors, connections beyond the limit are refused as too many
   await isAnswered(await served(8080, server.ip, neighbour));
   drop(greedy);
   expect(await one.remove(neighbour)).toBe('');
-  await one.stop();
-  one.program = program;
-  one.start();
-  await one.ready();
 }, 60_000);
 
 test('a log that nobody reads holds up nobody, and is not lost', async () => {
-  await one.stop();
-  const { program } = one;
   const fifo = `${lab.directory}/unread.fifo`;
   run('mkfifo', fifo);
   const reader = fs.openSync(fifo, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-  one.program = `${lab.directory}/unread.sh`;
-  await Bun.write(one.program, `#!/bin/sh\nexec ${program} "$@" >${fifo}\n`);
-  run('chmod', '+x', one.program);
-  one.start();
-  await one.ready();
+  using _closing = { [Symbol.dispose]: () => fs.closeSync(reader) };
+  await using _ = await runBy((program) => `exec >${fifo} && exec ${program}`);
   const kept = await until('the pod to be served', () => served());
   // Some 400 octets of log each, and a pipe takes 64 KiB.
   const count = 1_000;
@@ -112,11 +111,6 @@ test('a log that nobody reads holds up nobody, and is not lost', async () => {
   });
   expect(text).not.toContain('lines lost');
   drop([kept]);
-  await one.stop();
-  fs.closeSync(reader);
-  one.program = program;
-  one.start();
-  await one.ready();
 }, 60_000);
 
 test('without a free port the connections of that pod fail with the reason, those that are open go on, and new ones follow when there are ports', async () => {
