@@ -51,6 +51,9 @@ export function readyEvents(fd: number, events: number): number {
   return entry.readInt16LE(6);
 }
 
+/** Whether something waits to be read; an error alone does not count. */
+export const hasInput = (fd: number): boolean => (readyEvents(fd, POLLIN) & POLLIN) !== 0;
+
 /** Resolves when the descriptor is ready; `cancel` resolves it at once. */
 export function whenReady(fd: number, events: number): { readonly ready: Promise<void>; readonly cancel: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();

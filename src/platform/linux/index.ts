@@ -1,5 +1,6 @@
 export { COMMAND_TIMEOUT_MS, CommandError, type CommandOptions, runCommand } from './command.ts';
 export { deleteTracked, Protocol, type TrackedConnection } from './conntrack.ts';
+export { hasInput } from './fd-readiness.ts';
 export { countEstablished, hasIpv6, namespaceAddresses } from './interfaces.ts';
 export { errno, libc, SystemError } from './libc.ts';
 export { inNetworkNamespace, namespaceInode } from './netns.ts';
@@ -37,6 +38,7 @@ export {
   socketError,
   socketPair,
   startConnect,
+  stopReceiving,
   type TcpOptions,
   TcpState,
   tcpState,

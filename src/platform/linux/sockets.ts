@@ -259,6 +259,16 @@ export function openUdp(options: OpenUdpOptions): number {
   }
 }
 
+/**
+ * Connects a bound UDP socket to itself: of sockets that share its port the others get all that comes from now on, for the kernel passes over those connected to
+ * another than the sender. What is in its queue stays there, and it can still send to whom it likes. False when the kernel refuses; then nothing changes.
+ */
+export function stopReceiving(fd: number): boolean {
+  const { address, port } = localEndpoint(fd);
+  const length = putSockaddr(address, port);
+  return libc.connect(fd, addressPointer, length) === 0;
+}
+
 const pairValue = new Int32Array(new ArrayBuffer(8));
 const pairPointer = ptr(pairValue);
 

@@ -1,5 +1,5 @@
 /** UDP sockets inside network namespaces, with a mark. Bun reads and writes them, the descriptor is made by us. */
-import { type OpenUdpOptions, openUdp } from '../linux/index.ts';
+import { hasInput, type OpenUdpOptions, openUdp, stopReceiving } from '../linux/index.ts';
 import { reportFault } from './fault.ts';
 
 export interface UdpEvents {
@@ -13,8 +13,12 @@ export interface UdpEvents {
 type Socket = Bun.udp.Socket<'buffer'>;
 type OpenSocket = (options: { fd: number; socket: object }) => Promise<Socket>;
 
+/** How often a retired socket looks whether its queue is empty, in milliseconds. */
+const QUEUE_LOOK_MS = 1;
+
 export class UdpSocket {
   readonly #events: UdpEvents;
+  readonly #fd: number;
   #socket: Socket | undefined;
   #closed = false;
   /** Sent before Bun had the socket ready. */
@@ -24,6 +28,7 @@ export class UdpSocket {
   constructor(options: OpenUdpOptions, events: UdpEvents) {
     this.#events = events;
     const fd = openUdp(options);
+    this.#fd = fd;
     const open = Bun.udpSocket as unknown as OpenSocket;
     const socket = {
       data: (_: Socket, data: Buffer, port: number, address: string, flags?: Bun.udp.ReceiveFlags) =>
@@ -53,6 +58,21 @@ export class UdpSocket {
       // Refused at once by a route or rule: the same to a sender as an error that comes later.
       this.#events.onUdpError(error as NodeJS.ErrnoException);
     }
+  }
+
+  /**
+   * Leaves new datagrams to the other sockets of its port; without any they are refused. Those that had come before are still delivered, after which `whenEmpty` is
+   * called; closing the socket at once would lose them. Answers can be sent until it is closed.
+   */
+  retire(whenEmpty: () => void): void {
+    if (this.#closed) return;
+    stopReceiving(this.#fd);
+    const look = (): void => {
+      if (this.#closed) return;
+      if (hasInput(this.#fd)) setTimeout(look, QUEUE_LOOK_MS);
+      else whenEmpty();
+    };
+    look();
   }
 
   close(): void {

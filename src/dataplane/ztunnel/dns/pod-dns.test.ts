@@ -203,3 +203,28 @@ test('a pod that is not known has its queries held within the limit, then failed
   while (asker.received.length < 200) await Bun.sleep(1);
   expect(packet.decode(asker.received[0]!).flags! & 15).toBe(2);
 });
+
+test('queries that nobody has read yet when the proxy begins to drain are answered, those the mesh cannot tell too', async () => {
+  const nameserverPort = nameserver((query) => {
+    const { id, questions } = packet.decode(query);
+    return packet.encode({
+      type: 'response',
+      id,
+      questions,
+      answers: [{ name: 'example.com', type: 'A', data: '192.0.2.1' }],
+    } as packet.Packet);
+  });
+  const { port, open } = setUp({ resolvConf: 'nameserver 127.0.0.1', nameserverPort });
+  const pod = open();
+  const asker = client(port);
+  expect((await asker.ask(question('web'))).answers).toHaveLength(1);
+  asker.send(question('web', 8));
+  asker.send(question('example.com', 9));
+  pod.drain();
+  // The socket is closed after the last answer: then, and not before, a query is refused.
+  while (asker.received.length < 2) await Bun.sleep(1);
+  const answers = asker.received.splice(0).map((message) => packet.decode(message));
+  expect(answers.map(({ id }) => id).toSorted()).toEqual([8, 9]);
+  expect(pod.pending).toBe(0);
+  await expect(asker.ask(question('web'))).rejects.toThrow('Header must be 12 bytes');
+});

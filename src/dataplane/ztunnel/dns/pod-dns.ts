@@ -47,6 +47,8 @@ export class PodDns implements TcpClientHost {
   /** Queries that wait for the control plane to know the pod. */
   #early: Asked[] = [];
   #isDraining = false;
+  /** Sockets of a draining proxy that still hold queries nobody has read. */
+  #unread = 0;
   #isClosed = false;
   #failures = 0;
   #failureLoggedAt = Number.NEGATIVE_INFINITY;
@@ -77,11 +79,18 @@ export class PodDns implements TcpClientHost {
     return this.#early.length + this.#forwarded.size;
   }
 
-  /** New queries go elsewhere as soon as those that are here are answered. */
+  /** New queries go elsewhere; those that are here, read or not, are answered. */
   drain(): void {
-    this.#isDraining = true;
     for (const listener of this.#tcp.splice(0)) listener.close();
     for (const client of [...this.#clients]) client.drain();
+    this.#unread += this.#udp.length;
+    for (const socket of this.#udp) {
+      socket.retire(() => {
+        this.#unread--;
+        this.#endDrain();
+      });
+    }
+    this.#isDraining = true;
     this.#endDrain();
   }
 
@@ -259,9 +268,9 @@ export class PodDns implements TcpClientHost {
     });
   }
 
-  /** Bound sockets get their share of new queries: closed when nothing is owed through them. */
+  /** Sockets are closed when nothing is owed through them. */
   #endDrain(): void {
-    if (!this.#isDraining || this.#isClosed || this.pending > 0) return;
+    if (!this.#isDraining || this.#isClosed || this.#unread > 0 || this.pending > 0) return;
     for (const socket of this.#udp.splice(0)) socket.close();
   }
 }
