@@ -74,9 +74,9 @@ export class PodDns implements TcpClientHost {
     }
   }
 
-  /** Queries that wait for an answer. */
+  /** Queries that wait for an answer, and sockets with some that nobody has read: nothing is owed at 0. */
   get pending(): number {
-    return this.#early.length + this.#forwarded.size;
+    return this.#early.length + this.#forwarded.size + this.#unread;
   }
 
   /** New queries go elsewhere; those that are here, read or not, are answered. */
@@ -270,7 +270,7 @@ export class PodDns implements TcpClientHost {
 
   /** Sockets are closed when nothing is owed through them. */
   #endDrain(): void {
-    if (!this.#isDraining || this.#isClosed || this.#unread > 0 || this.pending > 0) return;
+    if (!this.#isDraining || this.#isClosed || this.pending > 0) return;
     for (const socket of this.#udp.splice(0)) socket.close();
   }
 }
