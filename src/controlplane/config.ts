@@ -1,3 +1,4 @@
+import { type CompliancePolicy, compliancePolicy, complianceProblem } from '../platform/net/index.ts';
 import { DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN } from './wire.ts';
 
 /** What the environment decides; ports may be 0 in tests. */
@@ -22,6 +23,8 @@ export interface ControlPlaneConfig {
   readonly networkPolicies: boolean;
   /** Whether node proxies that know no NetworkPolicies get them as Authorizations. */
   readonly networkPolicyAuthorizations: boolean;
+  /** What TLS the control plane speaks (`COMPLIANCE_POLICY`, which the proxies have of their own). */
+  readonly compliancePolicy: CompliancePolicy;
   /** Image of the waypoints this control plane deploys. */
   readonly waypointImage: string;
 }
@@ -43,6 +46,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
   const networkPolicyAuthorizations = flag(env, 'NETWORK_POLICY_AUTHORIZATIONS', false);
   if (networkPolicyAuthorizations && !networkPolicies)
     throw new ConfigError('NETWORK_POLICY_AUTHORIZATIONS needs ENFORCE_NETWORK_POLICIES: set both to true, or neither.');
+  const compliance = compliancePolicy(env['COMPLIANCE_POLICY']);
+  if (compliance === undefined) throw new ConfigError(`${complianceProblem(env['COMPLIANCE_POLICY'])}.`);
   return {
     clusterId: env['CLUSTER_ID'] || DEFAULT_CLUSTER_ID,
     trustDomain: env['TRUST_DOMAIN'] || DEFAULT_TRUST_DOMAIN,
@@ -59,6 +64,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     extraServerNames: (env['ISTIOD_CUSTOM_HOST'] || '').split(',').filter((name) => name !== ''),
     networkPolicies,
     networkPolicyAuthorizations,
+    compliancePolicy: compliance,
     waypointImage: env['WAYPOINT_IMAGE'] || 'lateen/lateen:dev',
   };
 }

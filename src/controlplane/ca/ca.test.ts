@@ -4,7 +4,9 @@ import 'reflect-metadata';
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { KubeClient, type Pod, type TokenReviewStatus } from '../../platform/kubernetes/index.ts';
+import { meshTls, outsideTls, type TlsLimits } from '../../platform/net/index.ts';
 import { Logging } from '../../platform/telemetry/index.ts';
+import { readConfig } from '../config.ts';
 import { makeCsr, requestCertificate } from '../harness.test.ts';
 import { Authenticator } from './authenticate.ts';
 import { Authority, AuthorityError } from './authority.ts';
@@ -61,7 +63,7 @@ const pod = (namespace: string, name: string, serviceAccount: string, node: stri
 
 beforeAll(async () => {
   authority = await Authority.createRoot('cluster.local');
-  const serving = new ServingCredentials();
+  const serving = new ServingCredentials({});
   await serving.renew(authority, servingNames('istio-system', 'cluster.local', []));
   server = new grpc.Server();
   const service = certificateService({
@@ -397,4 +399,37 @@ test('two control planes that start at once use one root', async () => {
   expect(a.authority.rootPem).toBe(b.authority.rootPem);
   expect(await fromSecret(secretOf(a.authority, 'istio-system'))).toMatchObject({ rootPem: a.authority.rootPem });
   store.stop(true);
+});
+
+test('under COMPLIANCE_POLICY=pqc the control plane takes no key exchange that a quantum computer could undo', async () => {
+  const serving = new ServingCredentials(outsideTls('pqc'));
+  await serving.renew(authority, servingNames('istio-system', 'cluster.local', []));
+  const strict = new grpc.Server();
+  const port = await new Promise<number>((resolve, reject) =>
+    strict.bindAsync('127.0.0.1:0', serving, (error, bound) => (error === null ? resolve(bound) : reject(error))),
+  );
+  const handshake = (limits: TlsLimits): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const socket = {
+      data() {},
+      handshake: (peer: Bun.Socket, succeeded: boolean) => {
+        resolve(succeeded ? 'agreed' : 'refused');
+        peer.terminate();
+      },
+      close: () => resolve('refused'),
+    };
+    const tls = { ca: authority.rootPem, serverName: 'localhost', ALPNProtocols: Buffer.from('\x02h2'), ...limits };
+    Bun.connect({ hostname: '127.0.0.1', port, tls, socket }).catch(() => resolve('refused'));
+    return promise;
+  };
+  try {
+    expect(await handshake(meshTls('pqc'))).toBe('agreed');
+    expect(await handshake(meshTls('none'))).toBe('agreed');
+    expect(await handshake({ ...meshTls('none'), ecdhCurve: 'X25519' })).toBe('refused');
+    // As TLS 1.2 only: SSL_OP_NO_TLSv1_3.
+    expect(await handshake({ secureOptions: 0x2000_0000 })).toBe('refused');
+  } finally {
+    strict.forceShutdown();
+  }
+  expect(() => readConfig({ COMPLIANCE_POLICY: 'fips-140-2' })).toThrow('COMPLIANCE_POLICY: "fips-140-2" cannot be kept');
 });

@@ -9,6 +9,7 @@ import {
   type Secret,
   SecretKind,
 } from '../../platform/kubernetes/index.ts';
+import { outsideTls } from '../../platform/net/index.ts';
 import type { Logger } from '../../platform/telemetry/index.ts';
 import type { ControlPlaneConfig } from '../config.ts';
 import { Batch } from '../scheduler.ts';
@@ -23,7 +24,7 @@ const PUBLISH_RETRY_MS = 1000;
 
 export interface AuthoritySources {
   readonly client: KubeClient;
-  readonly config: Pick<ControlPlaneConfig, 'rootNamespace' | 'trustDomain' | 'clusterDomain' | 'extraServerNames'>;
+  readonly config: Pick<ControlPlaneConfig, 'rootNamespace' | 'trustDomain' | 'clusterDomain' | 'extraServerNames' | 'compliancePolicy'>;
   readonly namespaces: Informer<Namespace>;
   /** Makes an informer that starts and is waited for with the others. */
   readonly informer: <T extends KubeObject>(resource: Resource<T>, scope: { namespace?: string; fieldSelector: string }) => Informer<T>;
@@ -37,7 +38,7 @@ export interface AuthoritySources {
  * root that every namespace has follow it.
  */
 export class CurrentAuthority {
-  readonly serving = new ServingCredentials();
+  readonly serving: ServingCredentials;
   readonly #sources: AuthoritySources;
   readonly #configMaps: Informer<ConfigMap>;
   readonly #change: Batch;
@@ -48,6 +49,7 @@ export class CurrentAuthority {
   constructor(sources: AuthoritySources) {
     this.#sources = sources;
     const { config, namespaces, informer, log } = sources;
+    this.serving = new ServingCredentials(outsideTls(config.compliancePolicy));
     const failed = (what: string) => (error: Error) => log.error(`${what}: ${error.message}`);
     this.#publish = new Batch(CHANGE_DELAY_MS, () => this.#publishRoot(), failed('the root certificate was not published'));
     this.#change = new Batch(

@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
+import type { TlsLimits } from '../../platform/net/index.ts';
 import type { Authority, LeafRequest } from './authority.ts';
 import { generateKeyPair, toPem } from './keys.ts';
 
@@ -28,9 +29,11 @@ export function servingNames(rootNamespace: string, clusterDomain: string, extra
 export class ServingCredentials extends grpc.ServerCredentials {
   #notAfter = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #limits: TlsLimits;
 
-  constructor() {
+  constructor(limits: TlsLimits) {
     super({ handshakeTimeout: HANDSHAKE_LIMIT_MS });
+    this.#limits = limits;
   }
 
   /** When half of its life is over the certificate should be replaced. */
@@ -48,7 +51,7 @@ export class ServingCredentials extends grpc.ServerCredentials {
     });
     const key = toPem('PRIVATE KEY', await crypto.subtle.exportKey('pkcs8', keys.privateKey));
     this.#notAfter = leaf.notAfter.getTime();
-    this.updateSecureContextOptions({ cert: authority.chain(leaf).slice(0, -1).join(''), key });
+    this.updateSecureContextOptions({ ...this.#limits, cert: authority.chain(leaf).slice(0, -1).join(''), key });
   }
 
   /** Calls `renew` at half life for ever; a failure is reported and tried again in a minute. */

@@ -21,7 +21,7 @@ const clients: XdsClient[] = [];
 
 beforeAll(async () => {
   authority = await Authority.createRoot('test');
-  serving = new ServingCredentials();
+  serving = new ServingCredentials({});
   await serving.renew(authority, servingNames('istio-system', 'cluster.local', []));
 });
 beforeEach(async () => {

@@ -38,7 +38,7 @@ export class CaClient {
     });
     const response = decodeMessage(IstioCertificateResponseTable, await this.#call(request));
     if (!response.ok) throw new Error(`CA: ${response.error}`);
-    return readCertificate(response.value.certChain, keyPem, this.#impersonates ? identity : undefined);
+    return readCertificate(response.value.certChain, keyPem, this.#impersonates ? identity : undefined, this.#config.tls.mesh);
   }
 
   close(): void {

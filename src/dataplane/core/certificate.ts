@@ -1,6 +1,7 @@
 /** A workload's certificate as the CA gave it, checked and ready for TLS. */
 import type { TLSOptions } from 'bun';
 import { formatIdentity, parseIdentity } from '../../mesh/index.ts';
+import { meshTls, type TlsLimits } from '../../platform/net/index.ts';
 import { type Certificate, readCertificateDer } from '../../protocol/index.ts';
 
 /** What `/config_dump` shows of one certificate. */
@@ -24,8 +25,6 @@ export interface WorkloadCertificate {
   readonly clientTls: TLSOptions;
 }
 
-/** SSL_OP_NO_TLSv1, 1.1 and 1.2: the mesh speaks TLS 1.3 only. */
-const TLS13_ONLY = 0x0400_0000 | 0x1000_0000 | 0x0800_0000;
 export const ALPN_H2 = 'h2';
 /** In the form of a TLS extension. */
 export const ALPN_PROTOCOLS = Buffer.from(`\x02${ALPN_H2}`);
@@ -58,9 +57,14 @@ const summarize = (pem: string): CertificateSummary => {
 
 /**
  * Checks a CA's answer: leaf first, then intermediates, last the roots (which may be several). Throws with the reason when it cannot be used.
- * `expectedIdentity` undefined accepts the identity the CA chose (dedicated mode).
+ * `expectedIdentity` undefined accepts the identity the CA chose (dedicated mode). `limits`: what TLS may be spoken with it.
  */
-export function readCertificate(chain: readonly string[], keyPem: string, expectedIdentity: string | undefined): WorkloadCertificate {
+export function readCertificate(
+  chain: readonly string[],
+  keyPem: string,
+  expectedIdentity: string | undefined,
+  limits: TlsLimits = meshTls('none'),
+): WorkloadCertificate {
   if (chain.length < 2) throw new Error('the CA sent no root certificate: cert_chain needs the leaf first and the root last');
   const leafPem = chain[0]!.match(PEM_BLOCK)?.[0];
   if (leafPem === undefined) throw new Error('the CA sent a leaf that is not a PEM certificate');
@@ -76,7 +80,7 @@ export function readCertificate(chain: readonly string[], keyPem: string, expect
     cert: [leafPem, ...intermediates].join('\n'),
     key: keyPem,
     ca: roots.join('\n'),
-    secureOptions: TLS13_ONLY,
+    ...limits,
     ALPNProtocols: ALPN_PROTOCOLS,
   };
   return {
@@ -99,5 +103,5 @@ export const splitCertificate = ({ chain, roots, serverTls }: WorkloadCertificat
 });
 
 /** The same certificate in another process. Throws when it is none for `identity`. */
-export const joinCertificate = (identity: string, { chain, key }: CertificateParts): WorkloadCertificate =>
-  readCertificate(chain, key, identity);
+export const joinCertificate = (identity: string, { chain, key }: CertificateParts, limits?: TlsLimits): WorkloadCertificate =>
+  readCertificate(chain, key, identity, limits);

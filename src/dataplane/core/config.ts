@@ -1,6 +1,7 @@
 /** The configuration every proxy of the mesh has: the environment variables and files of Istio's proxies, same names and meanings. */
 import fs from 'node:fs';
 import type { Keepalive } from '../../platform/linux/index.ts';
+import { compliancePolicy, complianceProblem, meshTls, outsideTls, type TlsLimits } from '../../platform/net/index.ts';
 import type { ConfigReader } from './config-reader.ts';
 import { type ProxyConfig, readProxyConfig } from './proxy-config.ts';
 
@@ -52,6 +53,8 @@ export interface CoreConfig {
   readonly instanceIps: string;
   /** A file with revocation lists. */
   readonly crlPath: string | undefined;
+  /** What TLS is spoken with the mesh's proxies and control plane, and with others. */
+  readonly tls: { readonly mesh: TlsLimits; readonly outside: TlsLimits };
   readonly nodeMetadata: Readonly<Record<string, unknown>>;
 }
 
@@ -111,8 +114,18 @@ export function readCoreConfig(reader: ConfigReader, nodeType: NodeType): CoreCo
     instanceIp: reader.text('INSTANCE_IP', '1.1.1.1'),
     instanceIps: reader.optional('INSTANCE_IPS') ?? reader.text('INSTANCE_IP', ''),
     crlPath: reader.optional('CRL_PATH') || undefined,
+    tls: tlsLimits(reader),
     nodeMetadata: nodeMetadata(reader, metadata),
   };
+}
+
+function tlsLimits(reader: ConfigReader): CoreConfig['tls'] {
+  const value = reader.optional('COMPLIANCE_POLICY');
+  const policy = compliancePolicy(value);
+  const tls12 = reader.boolean('TLS12_ENABLED', false);
+  if (policy === undefined) reader.problem(complianceProblem(value));
+  if (policy === 'pqc' && tls12) reader.problem('TLS12_ENABLED: COMPLIANCE_POLICY=pqc allows TLS 1.3 only: unset one of them');
+  return { mesh: meshTls(policy ?? 'none', tls12), outside: outsideTls(policy ?? 'none') };
 }
 
 function target(reader: ConfigReader, kind: 'XDS' | 'CA', proxyConfig: ProxyConfig): ControlPlaneTarget | undefined {

@@ -110,6 +110,7 @@ export class GrpcChannel implements GrpcConnectionEvents {
     this.#addresses = rest;
     const { port, serverName } = this.#target;
     const tls: TLSOptions = {
+      ...this.#config.tls.mesh,
       ALPNProtocols: ALPN_PROTOCOLS,
       // The chain is verified all the same; the name, which may be an address, is compared when the handshake is over.
       rejectUnauthorized: false,

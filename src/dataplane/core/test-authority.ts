@@ -10,6 +10,7 @@ const root = await x509.X509CertificateGenerator.createSelfSigned({
   notAfter: new Date(Date.now() + 86_400_000),
   keys,
   signingAlgorithm: algorithm,
+  extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
 });
 
 export const TEST_ROOT = root.toString('pem');

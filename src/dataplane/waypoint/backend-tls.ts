@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import type { TLSOptions } from 'bun';
 import type { BackendTls } from '../../mesh/http/index.ts';
-import type { TcpSocket } from '../../platform/net/index.ts';
+import type { TcpSocket, TlsLimits } from '../../platform/net/index.ts';
 import { isCertificateFor, parseIp, readCertificateDer } from '../../protocol/index.ts';
 
 /** What will be spoken; undefined: neither the waypoint nor TLS knows. */
@@ -35,7 +35,7 @@ function read(path: string): string {
 }
 
 /** Throws with the reason when the settings or their files cannot be used. */
-export function backendTls(settings: BackendTls, serverName: string, alpn: Alpn): SecuredBackend {
+export function backendTls(settings: BackendTls, serverName: string, alpn: Alpn, limits: TlsLimits): SecuredBackend {
   if (settings.credentialName !== undefined)
     throw new Error(
       `credentialName "${settings.credentialName}": a waypoint reads files only; use caCertificates, clientCertificate and privateKey`,
@@ -46,6 +46,7 @@ export function backendTls(settings: BackendTls, serverName: string, alpn: Alpn)
   const trustsAnyone = settings.insecureSkipVerify === true;
   return {
     options: {
+      ...limits,
       serverName,
       // The chain is checked by the dial, the names below: Bun itself would check against one name only.
       rejectUnauthorized: false,

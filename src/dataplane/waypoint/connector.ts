@@ -9,6 +9,7 @@ import {
   type DialOptions,
   deadlines,
   type TcpSocket,
+  type TlsLimits,
 } from '../../platform/net/index.ts';
 import { buildConnectRequest, encodeForwarded, type HeaderList } from '../../protocol/index.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
@@ -35,6 +36,8 @@ export interface ConnectorOptions {
   readonly identity: () => string;
   readonly baggage: () => string;
   readonly dialOptions: Omit<DialOptions, 'address' | 'port'>;
+  /** With endpoints outside the mesh. */
+  readonly tls: TlsLimits;
   readonly hostNames: OnDemandDns;
 }
 
@@ -122,7 +125,7 @@ export class Connector {
     let tls: SecuredBackend | undefined;
     if (settings !== undefined && settings.mode !== 'disable') {
       try {
-        tls = backendTls(settings, settings.sni ?? service.hostname, alpn);
+        tls = backendTls(settings, settings.sni ?? service.hostname, alpn, this.#options.tls);
       } catch (error) {
         user.failed(`TLS settings of the DestinationRule: ${(error as Error).message}`);
         return;

@@ -125,6 +125,7 @@ export class Waypoint {
         return self === undefined ? '' : baggageHeader(self);
       },
       dialOptions: this.#dialOptions(),
+      tls: config.tls.outside,
       hostNames: new OnDemandDns({ source: systemDns(), ipv6: config.ipv6, now: () => performance.now(), random: Math.random }),
     });
     this.#spans = config.tracing && this.#exporter(config.tracing, telemetry);

@@ -112,7 +112,12 @@ test('metadata of the node: the proxy configuration’s with or without the pref
 });
 
 test('what this proxy cannot do is refused, not ignored', () => {
-  expect(problemsOf({ FAKE_CA: 'true', XDS_ON_DEMAND: 'true', TLS12_ENABLED: 'true' })).toHaveLength(3);
+  expect(problemsOf({ FAKE_CA: 'true', XDS_ON_DEMAND: 'true' })).toHaveLength(2);
+  expect(problemsOf({ COMPLIANCE_POLICY: 'fips-140-2' })).toEqual([
+    expect.stringMatching(/^COMPLIANCE_POLICY: "fips-140-2" cannot be kept/),
+  ]);
+  expect(problemsOf({ COMPLIANCE_POLICY: 'pqc', TLS12_ENABLED: 'true' })).toEqual([expect.stringContaining('TLS12_ENABLED')]);
+  for (const value of ['', 'pqc', 'PQC']) expect(problemsOf({ COMPLIANCE_POLICY: value })).toEqual([]);
 });
 
 test('durations have units', () => {

@@ -65,7 +65,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (reader.boolean('FAKE_CA', false)) reader.problem('FAKE_CA: only test builds have it; set CA_ADDRESS to a certificate authority');
   if (reader.boolean('XDS_ON_DEMAND', false))
     reader.problem('XDS_ON_DEMAND: not supported by this proxy; leave it unset to subscribe to everything');
-  if (reader.boolean('TLS12_ENABLED', false)) reader.problem('TLS12_ENABLED: not supported by this proxy; both ends speak TLS 1.3');
   if (reader.problems.length > 0) throw new ConfigError(reader.problems);
   return config;
 }

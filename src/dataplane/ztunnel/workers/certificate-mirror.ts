@@ -1,4 +1,5 @@
 /** A worker's certificates: copies of what the supervising process has, asked for when first wanted and sent again whenever there is a new one. */
+import type { TlsLimits } from '../../../platform/net/index.ts';
 import type { Logger } from '../../../platform/telemetry/index.ts';
 import { type CertificateParts, joinCertificate, type WorkloadCertificate } from '../../core/certificate.ts';
 import { MAX_IDENTITIES } from '../../core/certificate-manager.ts';
@@ -18,11 +19,13 @@ export interface CertificateRequests {
 
 export class CertificateMirror implements CertificateSource {
   readonly #requests: CertificateRequests;
+  readonly #limits: TlsLimits;
   readonly #log: Logger;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(requests: CertificateRequests, log: Logger) {
+  constructor(requests: CertificateRequests, limits: TlsLimits, log: Logger) {
     this.#requests = requests;
+    this.#limits = limits;
     this.#log = log;
   }
 
@@ -72,7 +75,7 @@ export class CertificateMirror implements CertificateSource {
     let certificate: WorkloadCertificate | undefined;
     let reason = error;
     try {
-      certificate = parts && joinCertificate(identity, parts);
+      certificate = parts && joinCertificate(identity, parts, this.#limits);
     } catch (failure) {
       reason = (failure as Error).message;
     }

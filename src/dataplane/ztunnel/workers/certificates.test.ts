@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { meshTls } from '../../../platform/net/index.ts';
 import { Logging } from '../../../platform/telemetry/index.ts';
 import type { WorkloadCertificate } from '../../core/certificate.ts';
 import { readCertificate } from '../../core/certificate.ts';
@@ -44,6 +45,7 @@ function office(lifetime: number, refuse = false) {
         want: (identity, urgent) => queueMicrotask(() => desk.want(client, identity, urgent)),
         unwant: (identity) => queueMicrotask(() => desk.unwant(client, identity)),
       },
+      meshTls('none'),
       log,
     );
     const leave = (): void => {

@@ -38,6 +38,7 @@ class Worker {
         want: (identity, urgent) => send({ kind: 'want', identity, urgent }),
         unwant: (identity) => send({ kind: 'unwant', identity }),
       },
+      config.tls.mesh,
       logging.logger('identity'),
     );
     this.#carrier = new Carrier({
