@@ -24,7 +24,7 @@ beforeAll(async () => {
   publish('');
   for (const pod of [client, other, server]) lab.workload(pod, pod.name);
   await lab.push();
-  proxy = lab.addProxy(node, { CRL_PATH: file() });
+  proxy = lab.addProxy(node, { CRL_PATH: file(), CONNECTION_TERMINATION_DEADLINE: '20s' });
   proxy.start();
   for (const pod of [client, other, server]) {
     expect(await proxy.add(pod, pod.name)).toBe('');
@@ -77,3 +77,25 @@ test.each(['client', 'server'])(
   },
   30_000,
 );
+
+test('while the proxy winds down, its tunnels closed already, whoever is revoked is cut off all the same', async () => {
+  await until('connections', isServed);
+  const serial = serialOf(proxy, 'client');
+  const cut = await connect(client);
+  const kept = await connect(other);
+  const lines = (): number => proxy.lines('connection complete', 'error="connection closed: peer certificate revoked by CRL"').length;
+  const before = lines();
+  proxy.process.kill('SIGTERM');
+  await until('the drain', () => proxy.log.includes('draining'));
+  cut.send('still');
+  await cut.bytes(10);
+  publish(await revocationList(lab, [serial]));
+  await cut.closed.promise;
+  await until('the line', () => lines() > before);
+  kept.send('again');
+  expect(await kept.bytes(10)).toBe('helloagain');
+  kept.finish();
+  await kept.closed.promise;
+  await proxy.process.exited;
+  expect(proxy.log).not.toContain('closing connections at the deadline');
+}, 30_000);

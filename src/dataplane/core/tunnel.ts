@@ -77,11 +77,12 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
     deadlines.add(this);
   }
 
-  /** Ends the tunnel when the peer's certificate is revoked. */
+  /** Ends the tunnel, and what outlives it, when the peer's certificate is revoked. */
   protected watchPeer(socket: TcpSocket, side: RevocationSide): void {
     this.#release = revocationPolicy()?.watch(socket, side, () => {
       this.cutOff = endOf('cert-revoked');
-      this.fail(this.cutOff.message);
+      if (this.#closed) this.#loseDependents();
+      else this.fail(this.cutOff.message);
     });
   }
 
@@ -105,6 +106,18 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
 
   undepend(dependent: TunnelDependent): void {
     this.#dependents.delete(dependent);
+    if (this.#closed) this.#endWatch();
+  }
+
+  /** The peer's certificate matters as long as something stands on it: dependents outlive a tunnel that was wound down. */
+  #endWatch(): void {
+    if (this.#dependents.size === 0) this.#release?.();
+  }
+
+  #loseDependents(): void {
+    const left = [...this.#dependents];
+    this.#dependents.clear();
+    for (const dependent of left) dependent.tunnelLost();
   }
 
   /** Nobody would miss it. */
@@ -196,13 +209,11 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
     if (this.#closed) return;
     this.#closed = true;
     deadlines.delete(this);
-    this.#release?.();
     const left = [...this.#streams.values()];
     this.#streams.clear();
     for (const stream of left) stream.onTunnelReset(-1, true);
-    const dependents = [...this.#dependents];
-    this.#dependents.clear();
-    if (isLost) for (const dependent of dependents) dependent.tunnelLost();
+    if (isLost) this.#loseDependents();
+    this.#endWatch();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket !== undefined) {
