@@ -8,7 +8,12 @@ import type { Pod } from './network.ts';
 const binary = process.env['ZTUNNEL_BIN'] ?? '';
 const MiB = 1024 * 1024;
 
-describe.skipIf(binary === '')("with Istio's ztunnel on the other node", () => {
+const settings = [
+  ['', {}],
+  [', under COMPLIANCE_POLICY=pqc', { COMPLIANCE_POLICY: 'pqc' }],
+] as const;
+
+describe.skipIf(binary === '').each(settings)("with Istio's ztunnel on the other node%s", (_, env) => {
   const lab = new Lab('zt-i', '10.77');
   let ours: TestProxy;
   let theirs: TestProxy;
@@ -23,8 +28,8 @@ describe.skipIf(binary === '')("with Istio's ztunnel on the other node", () => {
     await lab.start();
     for (const pod of [here, there]) lab.workload(pod, pod.name);
     await lab.push();
-    ours = lab.addProxy(node1);
-    theirs = lab.addProxy(node2);
+    ours = lab.addProxy(node1, env);
+    theirs = lab.addProxy(node2, env);
     theirs.program = binary;
     ours.start();
     theirs.start();
