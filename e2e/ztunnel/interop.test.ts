@@ -9,12 +9,12 @@ const binary = process.env['ZTUNNEL_BIN'] ?? '';
 const MiB = 1024 * 1024;
 
 const settings = [
-  ['', {}],
-  [', under COMPLIANCE_POLICY=pqc', { COMPLIANCE_POLICY: 'pqc' }],
+  ['', 'zt-i', {}],
+  [', under COMPLIANCE_POLICY=pqc', 'zt-iq', { COMPLIANCE_POLICY: 'pqc' }],
 ] as const;
 
-describe.skipIf(binary === '').each(settings)("with Istio's ztunnel on the other node%s", (_, env) => {
-  const lab = new Lab('zt-i', '10.77');
+describe.skipIf(binary === '').each(settings)("with Istio's ztunnel on the other node%s", (_, name, env) => {
+  const lab = new Lab(name, '10.77');
   let ours: TestProxy;
   let theirs: TestProxy;
   let here: Pod;
