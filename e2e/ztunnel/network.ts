@@ -55,7 +55,7 @@ const BRIDGE = 'link add br0 address 02:00:00:00:00:01 type bridge';
 export class Network {
   readonly #prefix: string;
   readonly #subnet: string;
-  readonly fabric: string;
+  #fabric: string | undefined;
   readonly #namespaces: string[] = [];
   #links = 0;
 
@@ -64,8 +64,15 @@ export class Network {
     // Several runs may share a machine.
     this.#prefix = `${prefix}-${process.pid}`;
     this.#subnet = subnet;
-    this.fabric = this.#namespace('fabric');
-    ipBatch(this.fabric, BRIDGE, 'link set br0 up', 'link set lo up', `addr add ${this.fabricIp}/24 dev br0`);
+  }
+
+  /** Made when it is first used: suites that are skipped leave nothing behind. */
+  get fabric(): string {
+    if (this.#fabric === undefined) {
+      this.#fabric = this.#namespace('fabric');
+      ipBatch(this.#fabric, BRIDGE, 'link set br0 up', 'link set lo up', `addr add ${this.fabricIp}/24 dev br0`);
+    }
+    return this.#fabric;
   }
 
   get fabricIp(): string {
