@@ -215,11 +215,22 @@ test(
   60_000,
 );
 
-test(
-  'a peer that neither reads the farewell nor closes its side is cut off',
-  () =>
+/** Faults after which the peer says nothing more: with others behind them in the same packets, and alone. */
+const LAST_WORDS: readonly (readonly [reason: string, say: (tunnel: RawTunnel) => void])[] = [
+  [
+    'settings-flood',
+    (tunnel) => {
+      for (let i = 0; i < 1_000; i++) tunnel.send(frame(FrameType.SETTINGS, 0, 0));
+    },
+  ],
+  ['protocol-error', (tunnel) => tunnel.send(frame(FrameType.DATA, 0, 0, Buffer.alloc(1)))],
+];
+
+test.each(LAST_WORDS)(
+  'a peer that neither reads the farewell after a %s nor closes its side is cut off',
+  (reason, say) =>
     withstand(0, async () => {
-      const before = refused('settings-flood');
+      const before = refused(reason);
       const tunnel = await raw();
       // Where nothing of it was unread the kernel still waits for the peer's FIN, within a limit of its own; what counts is the proxy's descriptor.
       const port = tunnel.peer.socket!.localPort;
@@ -228,8 +239,8 @@ test(
       await until('the settings', () => tunnel.count(FrameType.SETTINGS) > 1);
       expect(held()).toBe(true);
       tunnel.peer.socket!.pause();
-      for (let i = 0; i < 1_000; i++) tunnel.send(frame(FrameType.SETTINGS, 0, 0));
-      await until('the end of the tunnel', () => refused('settings-flood') === before + 1);
+      say(tunnel);
+      await until('the end of the tunnel', () => refused(reason) === before + 1);
       await until('its socket to be closed', () => !held(), 10_000);
       tunnel.peer.socket!.terminate();
     }),

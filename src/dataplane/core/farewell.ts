@@ -13,7 +13,8 @@ export class Farewell implements SocketEvents, Deadline {
     this.#socket = socket;
     socket.data = this;
     deadlines.add(this);
-    socket.end();
+    // Not `end`: over TLS it takes the socket away from its object until the peer sends something, and nothing can close it meanwhile (Bun 1.4.5).
+    socket.shutdown();
   }
 
   onDeadline(): void {
