@@ -82,7 +82,7 @@ async function suite(path: string, timeout: number): Promise<void> {
   if (code !== 0) failures.push(...(failed === 0 ? [lastLines(output.trimEnd(), MAX_FAILURE_LINES)] : failuresIn(output)));
 }
 
-for (const step of ['format and lint', 'types', 'import direction', 'dead exports']) await check(step);
+await Promise.all(['format and lint', 'types', 'import direction', 'dead exports'].map(check));
 await suite('./src', 30_000);
 await suite('./examples', 30_000);
 await suite('./bench', 30_000);
