@@ -12,6 +12,7 @@ export * from './identity.ts';
 export * from './inbound.ts';
 export * from './ip.ts';
 export * from './keys.ts';
+export { requirementMatches, selectorMatches } from './label-selector.ts';
 export { type Random, type Reach, rankEndpoint, reachWorkload, selectEndpoint, targetPort } from './load-balance.ts';
 export { ALWAYS, NEVER } from './match.ts';
 export type * from './model.ts';

@@ -1,31 +1,39 @@
 /** Kubernetes label selectors (`metav1.LabelSelector`): whom they match, and one spelling for those that mean the same. */
 import { labelsMatch } from './object.ts';
 
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>> | undefined;
-  readonly matchExpressions?:
-    | readonly { readonly key: string; readonly operator: string; readonly values?: readonly string[] | undefined }[]
-    | undefined;
+export interface LabelRequirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[] | undefined;
 }
 
-/** The empty selector matches everything. `NotIn` also matches what lacks the key. */
+export interface LabelSelector {
+  readonly matchLabels?: Readonly<Record<string, string>> | undefined;
+  readonly matchExpressions?: readonly LabelRequirement[] | undefined;
+}
+
+/** `NotIn` also matches what lacks the key; an operator nobody knows admits nobody. */
+export function requirementMatches({ key, operator, values = [] }: LabelRequirement, labels: Readonly<Record<string, string>>): boolean {
+  // A label may be called `constructor`: only own ones count.
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value);
+    case 'NotIn':
+      return value === undefined || !values.includes(value);
+    case 'Exists':
+      return value !== undefined;
+    case 'DoesNotExist':
+      return value === undefined;
+    default:
+      return false;
+  }
+}
+
+/** The empty selector matches everything. */
 export const selectorMatches = (selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean =>
   labelsMatch(selector.matchLabels ?? {}, labels) &&
-  (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-    switch (operator) {
-      case 'In':
-        return value !== undefined && values.includes(value);
-      case 'NotIn':
-        return value === undefined || !values.includes(value);
-      case 'Exists':
-        return value !== undefined;
-      case 'DoesNotExist':
-        return value === undefined;
-      default:
-        return false; // an operator nobody knows admits nobody
-    }
-  });
+  (selector.matchExpressions ?? []).every((requirement) => requirementMatches(requirement, labels));
 
 const OPERATORS: ReadonlySet<string> = new Set(['In', 'NotIn', 'Exists', 'DoesNotExist']);
 

@@ -3,7 +3,7 @@ import type { Deployment, Node, Pod, ReplicaSet, Service } from '../../platform/
 import { deploymentStatus } from './deployment-status.ts';
 import { desiredSlices } from './endpoint-slice.ts';
 import { choose } from './scheduler.ts';
-import { matchesSelector, scaledValue, templateHash } from './selectors.ts';
+import { scaledValue, templateHash } from './selectors.ts';
 import { WorkQueue } from './work-queue.ts';
 
 const node = (name: string, change: Partial<NonNullable<Node['spec']>> = {}, ready = true): Node => ({
@@ -43,11 +43,7 @@ test('the scheduler honours readiness, cordons, taints, selectors and affinity, 
   expect(fit(pod({ affinity }), node('a'), node('b'))).toBe('b');
 });
 
-test('selectors match labels and expressions', () => {
-  expect(matchesSelector({ matchLabels: { a: '1' }, matchExpressions: [{ key: 'b', operator: 'NotIn', values: ['2'] }] }, { a: '1' })).toBe(
-    true,
-  );
-  expect(matchesSelector({ matchExpressions: [{ key: 'b', operator: 'In', values: ['2'] }] }, { b: '3' })).toBe(false);
+test('percentages are rounded as asked', () => {
   expect([scaledValue('25%', 5, 0, 'up'), scaledValue('25%', 5, 0, 'down'), scaledValue(undefined, 5, 1, 'up')]).toEqual([2, 1, 1]);
 });
 

@@ -1,5 +1,14 @@
 /** DaemonSets: one pod on every node that fits, exchanged a few at a time when the template changes. */
-import { type DaemonSet, DaemonSetKind, isNotFound, type Node, NodeKind, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
+import {
+  type DaemonSet,
+  DaemonSetKind,
+  isNotFound,
+  labelSelectorString,
+  type Node,
+  NodeKind,
+  type Pod,
+  PodKind,
+} from '../../platform/kubernetes/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -14,7 +23,7 @@ import {
 } from './context.ts';
 import { type DaemonLimits, type DaemonPod, daemonPlan } from './daemon-rollout.ts';
 import { matchesNode, tolerates } from './scheduler.ts';
-import { randomSuffix, scaledValue, selectorText, templateHash } from './selectors.ts';
+import { randomSuffix, scaledValue, templateHash } from './selectors.ts';
 
 const HASH_LABEL = 'controller-revision-hash';
 /** What every daemon pod tolerates, as the real controller adds it. */
@@ -55,7 +64,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
   if (set?.spec === undefined) return undefined;
   const [nodes, listed] = await Promise.all([
     client.listAll(NodeKind),
-    client.listAll(PodKind, { namespace, labelSelector: selectorText(set.spec.selector) }),
+    client.listAll(PodKind, { namespace, labelSelector: labelSelectorString(set.spec.selector) }),
   ]);
   const hash = templateHash(set.spec.template);
   const owned = listed.items.filter((pod) => isOwnedBy(pod, set));

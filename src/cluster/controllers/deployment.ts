@@ -4,6 +4,7 @@ import {
   DeploymentKind,
   isAlreadyExists,
   isNotFound,
+  labelSelectorString,
   PodKind,
   type ReplicaSet,
   ReplicaSetKind,
@@ -20,7 +21,7 @@ import {
 } from './context.ts';
 import { deploymentStatus } from './deployment-status.ts';
 import { rolloutStep } from './rollout.ts';
-import { canonicalJson, scaledValue, selectorText, templateHash } from './selectors.ts';
+import { canonicalJson, scaledValue, templateHash } from './selectors.ts';
 
 const HASH_LABEL = 'pod-template-hash';
 const REVISION = 'deployment.kubernetes.io/revision';
@@ -40,7 +41,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
   const { client } = context;
   const deployment = await readFresh(client, DeploymentKind, namespace, name);
   if (deployment?.spec === undefined || deployment.metadata?.deletionTimestamp !== undefined) return undefined;
-  const listed = await client.listAll(ReplicaSetKind, { namespace, labelSelector: selectorText(deployment.spec.selector) });
+  const listed = await client.listAll(ReplicaSetKind, { namespace, labelSelector: labelSelectorString(deployment.spec.selector) });
   const sets = listed.items.filter((set) => isOwnedBy(set, deployment));
   const hash = templateHash(deployment.spec.template);
   const old = sets.filter((set) => set.metadata?.labels?.[HASH_LABEL] !== hash).sort(byRevision);
@@ -58,9 +59,9 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
     await trimHistory(context, deployment, old);
   } else if (current !== undefined) await scale(context, deployment, current, Math.max(0, replicas - desired(old)));
 
-  const fresh = (await client.listAll(ReplicaSetKind, { namespace, labelSelector: selectorText(deployment.spec.selector) })).items.filter(
-    (set) => isOwnedBy(set, deployment),
-  );
+  const fresh = (
+    await client.listAll(ReplicaSetKind, { namespace, labelSelector: labelSelectorString(deployment.spec.selector) })
+  ).items.filter((set) => isOwnedBy(set, deployment));
   const status = deploymentStatus(
     deployment,
     fresh.find((set) => set.metadata?.labels?.[HASH_LABEL] === hash),
@@ -110,7 +111,7 @@ async function hasPods(context: ControllerContext, deployment: Deployment, sets:
   if (sets.length === 0) return false;
   const pods = await context.client.listAll(PodKind, {
     namespace: deployment.metadata?.namespace ?? 'default',
-    labelSelector: selectorText(deployment.spec?.selector),
+    labelSelector: labelSelectorString(deployment.spec?.selector),
   });
   return pods.items.some(
     (pod) => sets.some((set) => isOwnedBy(pod, set)) && (isActive(pod) || pod.metadata?.deletionTimestamp !== undefined),

@@ -2,6 +2,7 @@
 import {
   type Deployment,
   DeploymentKind,
+  matchesLabelSelector,
   objectKey,
   type Pod,
   type PodDisruptionBudget,
@@ -12,7 +13,7 @@ import {
 } from '../../platform/kubernetes/index.ts';
 import { timestamp, withTransitionTimes } from '../conditions.ts';
 import { type ControllerContext, controllerOf, controllerQueue, enqueueAll, isActive, isPodReady, readFresh } from './context.ts';
-import { canonicalJson, matchesSelector, scaledValue } from './selectors.ts';
+import { canonicalJson, scaledValue } from './selectors.ts';
 
 export function startDisruptionBudgets(context: ControllerContext): void {
   const budgets = context.informer(PodDisruptionBudgetKind);
@@ -24,7 +25,7 @@ export function startDisruptionBudgets(context: ControllerContext): void {
     const budget = await readFresh(context.client, PodDisruptionBudgetKind, namespace, name);
     if (budget?.spec === undefined || budget.metadata?.deletionTimestamp !== undefined) return undefined;
     const chosen = [...pods.inNamespace(namespace)].filter(
-      (pod) => isActive(pod) && matchesSelector(budget.spec?.selector, pod.metadata?.labels),
+      (pod) => isActive(pod) && matchesLabelSelector(budget.spec?.selector, pod.metadata?.labels),
     );
     const expected = expectedPods(
       chosen,
@@ -39,7 +40,7 @@ export function startDisruptionBudgets(context: ControllerContext): void {
   enqueueAll(budgets, queue);
   const podChanged = (pod: Pod, before?: Pod): void => {
     for (const budget of budgets.inNamespace(pod.metadata?.namespace ?? 'default')) {
-      const matches = (each: Pod | undefined) => each !== undefined && matchesSelector(budget.spec?.selector, each.metadata?.labels);
+      const matches = (each: Pod | undefined) => each !== undefined && matchesLabelSelector(budget.spec?.selector, each.metadata?.labels);
       if (matches(pod) || matches(before)) queue.add(objectKey(budget));
     }
   };

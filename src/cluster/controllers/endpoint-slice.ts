@@ -5,6 +5,7 @@ import {
   type EndpointSlice,
   EndpointSliceKind,
   isNotFound,
+  matchesLabelSelector,
   type Node,
   NodeKind,
   objectKey,
@@ -14,7 +15,7 @@ import {
   ServiceKind,
 } from '../../platform/kubernetes/index.ts';
 import { type ControllerContext, controllerQueue, enqueueAll, isPodReady, ownerReference, readFresh } from './context.ts';
-import { canonicalJson, matchesSelector, randomSuffix } from './selectors.ts';
+import { canonicalJson, randomSuffix } from './selectors.ts';
 
 export const SERVICE_LABEL = 'kubernetes.io/service-name';
 const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
@@ -101,7 +102,7 @@ export function startEndpointSlices(context: ControllerContext): void {
       Object.keys(selector).length === 0
     )
       return undefined;
-    const chosen = [...pods.inNamespace(namespace)].filter((pod) => matchesSelector({ matchLabels: selector }, pod.metadata?.labels));
+    const chosen = [...pods.inNamespace(namespace)].filter((pod) => matchesLabelSelector({ matchLabels: selector }, pod.metadata?.labels));
     const wanted = desiredSlices(service, chosen, (node) => nodes.get('', node)?.metadata?.labels?.['topology.kubernetes.io/zone']);
     const listed = await context.client.listAll(EndpointSliceKind, {
       namespace,
@@ -116,7 +117,7 @@ export function startEndpointSlices(context: ControllerContext): void {
       const selector = service.spec?.selector;
       if (selector === undefined) continue;
       const matches = (each: Pod | undefined): boolean =>
-        each !== undefined && matchesSelector({ matchLabels: selector }, each.metadata?.labels);
+        each !== undefined && matchesLabelSelector({ matchLabels: selector }, each.metadata?.labels);
       if (matches(pod) || matches(before)) queue.add(objectKey(service));
     }
   };

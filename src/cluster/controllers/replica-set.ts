@@ -1,5 +1,13 @@
 /** ReplicaSets: as many pods as asked for. */
-import { isNotFound, type Pod, PodKind, type ReplicaSet, ReplicaSetKind } from '../../platform/kubernetes/index.ts';
+import {
+  isNotFound,
+  labelSelectorString,
+  matchesLabelSelector,
+  type Pod,
+  PodKind,
+  type ReplicaSet,
+  ReplicaSetKind,
+} from '../../platform/kubernetes/index.ts';
 import {
   type ControllerContext,
   controllerQueue,
@@ -12,7 +20,7 @@ import {
   ownerReference,
   readFresh,
 } from './context.ts';
-import { matchesSelector, randomSuffix, selectorText } from './selectors.ts';
+import { randomSuffix } from './selectors.ts';
 
 /** Pods made in one go, as the real controller's burst. */
 const BURST = 100;
@@ -28,7 +36,7 @@ async function reconcile(context: ControllerContext, namespace: string, name: st
   // Read fresh, not from the watch: acting on an old list would make pods twice.
   const set = await readFresh(client, ReplicaSetKind, namespace, name);
   if (set?.spec === undefined) return undefined;
-  const listed = await client.listAll(PodKind, { namespace, labelSelector: selectorText(set.spec.selector) });
+  const listed = await client.listAll(PodKind, { namespace, labelSelector: labelSelectorString(set.spec.selector) });
   const owned = listed.items.filter((pod) => isOwnedBy(pod, set) && isActive(pod));
   const wanted = set.spec.replicas ?? 1;
   if (set.metadata?.deletionTimestamp === undefined) {
@@ -83,7 +91,7 @@ async function writeStatus(context: ControllerContext, set: ReplicaSet, pods: re
   const status = {
     replicas: pods.length,
     fullyLabeledReplicas: pods.filter((pod) =>
-      matchesSelector({ matchLabels: set.spec?.template.metadata?.labels ?? {} }, pod.metadata?.labels),
+      matchesLabelSelector({ matchLabels: set.spec?.template.metadata?.labels ?? {} }, pod.metadata?.labels),
     ).length,
     readyReplicas: ready.length,
     availableReplicas: available.length,

@@ -2,7 +2,7 @@
 import { isConflict, isNotFound, type Node, NodeKind, objectKey, type Pod, PodKind } from '../../platform/kubernetes/index.ts';
 import { isConditionTrue, timestamp } from '../conditions.ts';
 import { type ControllerContext, controllerOf, controllerQueue, isActive, readFresh } from './context.ts';
-import { matchesExpression } from './selectors.ts';
+import { nodeRequirementMatches } from './selectors.ts';
 
 /** A decision is remembered until the watch shows it, so that two pods in a row do not both see an empty node. */
 const ASSUMED_MS = 10_000;
@@ -52,8 +52,8 @@ export function matchesNode(pod: Pod, node: Node): boolean {
   const fields = { 'metadata.name': node.metadata?.name ?? '' };
   return terms.some(
     (term) =>
-      (term.matchExpressions ?? []).every((each) => matchesExpression(each, labels)) &&
-      (term.matchFields ?? []).every((each) => matchesExpression(each, fields)),
+      (term.matchExpressions ?? []).every((each) => nodeRequirementMatches(each, labels)) &&
+      (term.matchFields ?? []).every((each) => nodeRequirementMatches(each, fields)),
   );
 }
 

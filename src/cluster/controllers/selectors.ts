@@ -1,45 +1,17 @@
-/** Label selectors, percentages and template hashes. */
+/** Selectors of nodes, percentages and template hashes. */
 import { createHash } from 'node:crypto';
+import { requirementMatches } from '../../mesh/index.ts';
 import type { IntOrString, LabelSelector, PodTemplateSpec } from '../../platform/kubernetes/index.ts';
 
-export function matchesSelector(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> | undefined): boolean {
-  for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) if (labels?.[key] !== value) return false;
-  return (selector?.matchExpressions ?? []).every((expression) => matchesExpression(expression, labels ?? {}));
-}
+type NodeRequirement = NonNullable<LabelSelector['matchExpressions']>[number];
 
-export function matchesExpression(
-  expression: NonNullable<LabelSelector['matchExpressions']>[number],
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  const value = labels[expression.key];
-  switch (expression.operator) {
-    case 'In':
-      return value !== undefined && (expression.values ?? []).includes(value);
-    case 'NotIn':
-      return value === undefined || !(expression.values ?? []).includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(expression.values?.[0]);
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(expression.values?.[0]);
-    default:
-      return false;
-  }
-}
-
-/** The selector as a query parameter of the API. */
-export function selectorText(selector: LabelSelector | undefined): string {
-  const parts = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
-  for (const { key, operator, values } of selector?.matchExpressions ?? []) {
-    if (operator === 'In') parts.push(`${key} in (${(values ?? []).join(',')})`);
-    else if (operator === 'NotIn') parts.push(`${key} notin (${(values ?? []).join(',')})`);
-    else if (operator === 'Exists') parts.push(key);
-    else if (operator === 'DoesNotExist') parts.push(`!${key}`);
-  }
-  return parts.join(',');
+/** Selectors of nodes compare numbers as well. */
+export function nodeRequirementMatches(requirement: NodeRequirement, labels: Readonly<Record<string, string>>): boolean {
+  const { key, operator, values } = requirement;
+  if (operator !== 'Gt' && operator !== 'Lt') return requirementMatches(requirement, labels);
+  const value = Object.hasOwn(labels, key) ? Number(labels[key]) : Number.NaN;
+  const bound = Number(values?.[0]);
+  return operator === 'Gt' ? value > bound : value < bound;
 }
 
 /** A count, or a percentage of `total`. */

@@ -5,7 +5,6 @@ export * from '../http/gateway-api/index.ts';
 export * from '../http/istio/index.ts';
 export { encodeServicePlan } from '../http/plan-codec.ts';
 export { checkRegex, checkRegexSubstitution } from '../http/regex.ts';
-export { selectorMatches } from '../label-selector.ts';
 export { type CompiledNetworkPolicy, compileNetworkPolicy } from '../network-policy/compile.ts';
 export { encodeNetworkFacts, encodeNetworkPolicy } from '../network-policy/encode.ts';
 export {

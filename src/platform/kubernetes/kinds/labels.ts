@@ -1,3 +1,4 @@
+import { selectorMatches } from '../../../mesh/index.ts';
 import { type FieldProblem, invalid, notSupported, required } from './kind.ts';
 import type { LabelSelector } from './meta.ts';
 
@@ -59,34 +60,8 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
 }
 
 /** `metav1.LabelSelector` against labels. Undefined selects nothing, the empty selector everything. */
-export function matchesLabelSelector(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> | undefined): boolean {
-  if (selector === undefined) return false;
-  const actual = labels ?? {};
-  // a label may be called `constructor`: only own ones count
-  const get = (key: string) => (Object.hasOwn(actual, key) ? actual[key] : undefined);
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (get(key) !== value) return false;
-  for (const expression of selector.matchExpressions ?? []) {
-    const value = get(expression.key);
-    const values = expression.values ?? [];
-    switch (expression.operator) {
-      case 'In':
-        if (value === undefined || !values.includes(value)) return false;
-        break;
-      case 'NotIn':
-        if (value !== undefined && values.includes(value)) return false;
-        break;
-      case 'Exists':
-        if (value === undefined) return false;
-        break;
-      case 'DoesNotExist':
-        if (value !== undefined) return false;
-        break;
-      default:
-        return false;
-    }
-  }
-  return true;
-}
+export const matchesLabelSelector = (selector: LabelSelector | undefined, labels: Readonly<Record<string, string>> | undefined): boolean =>
+  selector !== undefined && selectorMatches(selector, labels ?? {});
 
 /** A selector in the string form of `?labelSelector=`. */
 export function labelSelectorString(selector: LabelSelector | undefined): string {
