@@ -63,6 +63,7 @@ export {
   type Http2Output,
   type Http2Role,
   type Http2Settings,
+  isPeerFault,
 } from './http2/types.ts';
 export { decodeMessage } from './protobuf/decode.ts';
 export { encodeMessage } from './protobuf/encode.ts';

@@ -54,8 +54,6 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   #socket: TcpSocket | undefined;
   #release: (() => void) | undefined;
   #closed = false;
-  /** Ended by {@link fail}: nothing that uses it may go on. */
-  #isCut = false;
   /** Why streams are cut off, where it is known better than by how the connection ends. */
   cutOff: ConnectionEnd | undefined;
 
@@ -137,7 +135,6 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   /** Ends the connection at once; streams get a reset. */
   fail(detail: string): void {
     if (this.#closed) return;
-    this.#isCut = true;
     this.http2.shutdown('abrupt');
     this.close('transport-closed', detail);
   }
@@ -184,7 +181,7 @@ export abstract class Tunnel implements Http2Handler, Deadline, StreamHost {
   }
 
   onClose(reason: Http2CloseReason, detail: string): void {
-    this.close(reason, detail, this.#isCut || (reason !== 'graceful' && reason !== 'peer-goaway'));
+    this.close(reason, detail, reason !== 'graceful' && reason !== 'peer-goaway');
   }
 
   /** The peer has closed its side: nothing can be answered any more, and it need not close the rest. */

@@ -7,6 +7,7 @@ import {
   type Http2CloseReason,
   type Http2Connection,
   type Http2Handler,
+  isPeerFault,
 } from '../../protocol/index.ts';
 import type { Channel, ChannelEvents } from './channel.ts';
 import { FrameOutput } from './frame-output.ts';
@@ -140,7 +141,7 @@ export class Http2Session implements Session, ChannelEvents, Http2Handler, Deadl
     if (this.#isOver) return;
     this.#isOver = true;
     this.#lingersUntil = performance.now() + LIMITS.LINGER;
-    if (reason !== 'graceful' && reason !== 'peer-goaway' && reason !== 'transport-closed') this.#host.refused(0, `${reason}: ${detail}`);
+    if (isPeerFault(reason)) this.#host.refused(0, `${reason}: ${detail}`);
     this.channel.finish();
   }
 

@@ -10,7 +10,7 @@ import {
   type Workload,
 } from '../../mesh/index.ts';
 import { plainAddress, type SocketEvents, TcpListener, type TcpSocket } from '../../platform/net/index.ts';
-import { type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
+import { type Http2CloseReason, type Http2Settings, isPeerFault, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
 import type { ConnectionEnd } from '../core/end-reason.ts';
 import { type HandshakeHost, ServerHandshake } from '../core/server-handshake.ts';
@@ -122,7 +122,7 @@ export class TunnelServer implements HandshakeHost, TunnelHost {
   tunnelClosed(tunnel: DownstreamTunnel, reason: Http2CloseReason, detail: string): void {
     this.#tunnels.delete(tunnel);
     this.#options.metrics.socketClosed('destination');
-    if (reason !== 'graceful' && reason !== 'peer-goaway' && reason !== 'transport-closed') this.refused(reason, tunnel.source, detail);
+    if (isPeerFault(reason)) this.refused(reason, tunnel.source, detail);
   }
 
   resolve(self: Workload, connectionIp: string, host: string, port: number): WaypointTarget | EastWestTarget | Failure {

@@ -12,7 +12,7 @@ import {
 } from '../../mesh/index.ts';
 import type { TcpOptions } from '../../platform/linux/index.ts';
 import type { DialOptions, TcpSocket } from '../../platform/net/index.ts';
-import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, SERVER_SETTINGS } from '../../protocol/index.ts';
+import { CLIENT_SETTINGS, type Http2CloseReason, type Http2Settings, isPeerFault, SERVER_SETTINGS } from '../../protocol/index.ts';
 import type { WorkloadCertificate } from '../core/certificate.ts';
 import { type ConnectionEnd, type EndReason, endOf } from '../core/end-reason.ts';
 import { ClientTunnel } from '../core/hbone-client.ts';
@@ -225,8 +225,7 @@ export class PodProxy implements HandshakeHost {
 
   #tunnelClosed(direction: 'inbound' | 'outbound', ends: Record<string, string>, reason: Http2CloseReason, detail: string): void {
     const { log } = this.context;
-    const isOrderly = reason === 'graceful' || reason === 'peer-goaway' || reason === 'transport-closed';
-    if (!isOrderly) {
+    if (isPeerFault(reason)) {
       this.refused(direction, reason);
       log.warn('tunnel closed for a fault of the peer', { direction, ...ends, reason, detail });
     } else if (log.enabled('debug')) log.debug('tunnel closed', { direction, ...ends, reason, detail });

@@ -149,7 +149,7 @@ class Connection implements Http2Connection {
     if (core.isClosed) return;
     if (mode === 'abrupt') {
       core.writer.goaway(core.lastPeerStream, code, '');
-      core.end('graceful', 'closed by this end', code);
+      core.end('aborted', 'closed by this end', code);
       return;
     }
     if (core.drain !== Drain.NO) return;

@@ -169,6 +169,7 @@ test('an abrupt shutdown resets every stream first, with a code that is no clean
   end.connection.shutdown('abrupt');
   expect(errorsSent(end)).toEqual([`GOAWAY ${ErrorCode.NO_ERROR}`]);
   expect(end.events.slice(-3).map((event) => event.kind)).toEqual(['reset', 'reset', 'close']);
+  expect(end.of('close')).toMatchObject([{ reason: 'aborted' }]);
   expect(end.of('reset').map((event) => event.code)).toEqual([ErrorCode.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR]);
 });
 

@@ -51,8 +51,11 @@ export interface Http2Output {
 
 /** Why a connection ended, from this end's point of view. One closed list, shared by log and metric. */
 export type Http2CloseReason =
+  /** Wound down by this end. */
   | 'graceful'
   | 'peer-goaway'
+  /** This end gave it up, streams and all. */
+  | 'aborted'
   | 'bad-preface'
   | 'protocol-error'
   | 'frame-size'
@@ -69,6 +72,10 @@ export type Http2CloseReason =
   /** The peer took nothing although the limit of waiting output was reached; said by whoever owns the transport. */
   | 'output-limit'
   | 'transport-closed';
+
+const NO_FAULT: ReadonlySet<Http2CloseReason> = new Set(['graceful', 'peer-goaway', 'aborted', 'transport-closed']);
+/** Whether a connection ended because the peer did what it must not, or nothing for too long. */
+export const isPeerFault = (reason: Http2CloseReason): boolean => !NO_FAULT.has(reason);
 
 /**
  * What happened. A `chunk` is only valid during the call: copy what is kept. Flow-control credit is returned by `consumed`, never by itself, except
