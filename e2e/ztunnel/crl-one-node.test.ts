@@ -4,7 +4,8 @@ import path from 'node:path';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, PLACEMENT, type TestProxy, until } from './lab.ts';
 import type { Pod } from './network.ts';
-import { connectTo, exchangeFile, revocationList, serialOf } from './revocation-list.ts';
+import { connectTo, exchangeFile, revocationList } from './revocation-list.ts';
+import { serialOf } from './shown-certificates.ts';
 
 const lab = new Lab('zt-crn', '10.66');
 let client: Pod;

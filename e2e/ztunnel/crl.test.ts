@@ -5,7 +5,8 @@ import path from 'node:path';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import type { Node, Pod } from './network.ts';
-import { connectTo, exchangeFile, revocationList, serialOf } from './revocation-list.ts';
+import { connectTo, exchangeFile, revocationList } from './revocation-list.ts';
+import { serialOf } from './shown-certificates.ts';
 
 const lab = new Lab('zt-crl', '10.87');
 let node2: Node;

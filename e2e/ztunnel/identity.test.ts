@@ -5,6 +5,7 @@ import type { Subprocess } from 'bun';
 import { dial, echo, type Peer, serve } from './apps.ts';
 import { Lab, type TestProxy, until } from './lab.ts';
 import type { Pod } from './network.ts';
+import { certificateOf, serialOf } from './shown-certificates.ts';
 import { startTwoPods } from './two-pods.ts';
 
 const lab = new Lab('zt-id', '10.88');
@@ -52,16 +53,6 @@ function load(): () => Promise<number> {
   };
 }
 
-interface Shown {
-  readonly identity: string;
-  readonly state: string;
-  readonly certChain: readonly { readonly serialNumber: string }[];
-  readonly rootCerts: readonly { readonly pem: string }[];
-}
-const certificateOf = (proxy: TestProxy, account: string): Shown | undefined => {
-  const { certificates } = JSON.parse(proxy.http(15_000, '/config_dump')) as { certificates: Shown[] };
-  return certificates.find(({ identity }) => identity.endsWith(`/sa/${account}`));
-};
 const failures = (): number => [one, two].reduce((sum, proxy) => sum + proxy.metric('istio_tcp_connections_failed_total'), 0);
 const denials = (): number => [one, two].reduce((sum, proxy) => sum + proxy.lines('connection failed').length, 0);
 
@@ -72,8 +63,8 @@ test('certificates are renewed at half their life, and no handshake fails meanwh
   const stop = load();
   const begin = performance.now();
   while (seen.some((serials) => serials.size < 5)) {
-    seen[0]!.add(certificateOf(one, 'client')!.certChain[0]!.serialNumber);
-    seen[1]!.add(certificateOf(two, 'server')!.certChain[0]!.serialNumber);
+    seen[0]!.add(serialOf(one, 'client'));
+    seen[1]!.add(serialOf(two, 'server'));
     await Bun.sleep(200);
   }
   const lives = (performance.now() - begin) / 1000 / LIFE_SECONDS;
@@ -94,15 +85,12 @@ test('the root is exchanged while both are trusted, and no handshake fails at an
   await lasting.connected.promise;
   const stop = load();
   const step = async (signer: 'old' | 'new', trusted: ('old' | 'new')[]): Promise<void> => {
-    const before = [certificateOf(one, 'client')!.certChain[0]!.serialNumber, certificateOf(two, 'server')!.certChain[0]!.serialNumber];
+    const before = [serialOf(one, 'client'), serialOf(two, 'server')];
     lab.authority = { signer, trusted };
     await lab.push();
     await until('both to have new certificates', async () => {
       await Bun.sleep(200);
-      return (
-        certificateOf(one, 'client')!.certChain[0]!.serialNumber !== before[0] &&
-        certificateOf(two, 'server')!.certChain[0]!.serialNumber !== before[1]
-      );
+      return serialOf(one, 'client') !== before[0] && serialOf(two, 'server') !== before[1];
     });
   };
   // The first renewal after the change may have been asked for before it: each step waits for two.

@@ -3,7 +3,6 @@ import 'reflect-metadata';
 import fs from 'node:fs';
 import * as x509 from '@peculiar/x509';
 import { dial, type Peer } from './apps.ts';
-import type { TestProxy } from './lab.ts';
 import type { Pod } from './network.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -27,14 +26,6 @@ export async function revocationList(lab: { readonly directory: string }, serial
 export function exchangeFile(file: string, text: string): void {
   fs.writeFileSync(`${file}.new`, text);
   fs.renameSync(`${file}.new`, file);
-}
-
-/** Serial number of the certificate that a proxy has for a service account now. */
-export function serialOf(proxy: TestProxy, account: string): string {
-  const { certificates } = JSON.parse(proxy.http(15_000, '/config_dump')) as {
-    certificates: { identity: string; certChain: { serialNumber: string }[] }[];
-  };
-  return certificates.find(({ identity }) => identity.endsWith(`/sa/${account}`))!.certChain[0]!.serialNumber;
 }
 
 /** A connection to an echo that has answered once. */
