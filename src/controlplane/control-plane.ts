@@ -24,7 +24,7 @@ import {
   ServiceKind,
   WorkloadEntryKind,
 } from '../platform/kubernetes/index.ts';
-import type { Logger, Logging } from '../platform/telemetry/index.ts';
+import { type Logger, type Logging, SharedPages } from '../platform/telemetry/index.ts';
 import { Authenticator } from './ca/authenticate.ts';
 import { CurrentAuthority } from './ca/current-authority.ts';
 import { PodIndex } from './ca/pods.ts';
@@ -34,7 +34,7 @@ import type { CompiledKind, CompiledKinds } from './compile/kinds.ts';
 import { slimEndpointSlice, slimNamespace, slimNode, slimPod, slimService, withoutManagedFields } from './compile/slim.ts';
 import type { ControlPlaneConfig } from './config.ts';
 import { answerDebug } from './debug.ts';
-import { bindGrpc, grpcServer, serveHttp } from './listen.ts';
+import { bindGrpc, grpcServer, type HttpHandler, serveHttp } from './listen.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { Routing } from './plan/routing.ts';
 import { Batch } from './scheduler.ts';
@@ -321,8 +321,10 @@ export class ControlPlane {
     server.addService(xds.definition, xds.implementation);
     this.xdsPort = await bindGrpc(server, bindAddress, xdsPort, this.#authority.serving);
     this.#grpc = server;
-    const fetch = (request: Request) =>
-      answerDebug(request, {
+    const pages = new SharedPages();
+    const fetch: HttpHandler = (request, underWay) =>
+      answerDebug(request, underWay, {
+        pages,
         isReady: () => this.#isReady,
         waitingFor: () =>
           this.#informers

@@ -1,4 +1,4 @@
-import { metricsResponse } from '../platform/telemetry/index.ts';
+import { metricsResponse, type SharedPages } from '../platform/telemetry/index.ts';
 import type { ControlPlaneMetrics } from './metrics.ts';
 import type { Connection } from './xds/connection.ts';
 import type { ScopedStores } from './xds/scoped.ts';
@@ -13,6 +13,7 @@ export interface DebugSources {
   readonly plans: ScopedStores;
   readonly config: unknown;
   readonly metrics: ControlPlaneMetrics;
+  readonly pages: SharedPages;
 }
 
 /** What `/debug/syncz` says about a connected proxy. */
@@ -67,22 +68,26 @@ const versions = (store: ResourceStore): Record<string, string> =>
   Object.fromEntries([...store.all()].map((resource) => [resource.name, resource.version]));
 
 /** `/ready`, `/debug/syncz`, `/debug/configz`, `/metrics`. */
-export function answerDebug(request: Request, sources: DebugSources): Response {
+export async function answerDebug(request: Request, underWay: number, sources: DebugSources): Promise<Response> {
   const { pathname } = new URL(request.url);
+  const page = async (make: () => unknown): Promise<Response> => {
+    const body = await sources.pages.get(pathname, underWay, () => JSON.stringify(make()));
+    return new Response(body, { headers: { 'content-type': 'application/json;charset=utf-8' } });
+  };
   if (request.method !== 'GET' && request.method !== 'HEAD') return new Response('only GET is served here\n', { status: 405 });
   switch (pathname) {
     case '/ready':
       return sources.isReady() ? new Response('ok\n') : new Response(`waiting for ${sources.waitingFor()}\n`, { status: 503 });
     case '/debug/syncz':
-      return Response.json(syncStatus(sources.connections()));
+      return page(() => syncStatus(sources.connections()));
     case '/debug/configz':
-      return Response.json({
+      return page(() => ({
         config: sources.config,
         resources: Object.fromEntries(sources.stores.map((store) => [store.typeUrl, versions(store)])),
         plans: Object.fromEntries([...sources.plans.scopes()].map((waypoint) => [waypoint, versions(sources.plans.scope(waypoint))])),
-      });
+      }));
     case '/metrics':
-      return metricsResponse(sources.metrics.registry, request);
+      return metricsResponse(() => sources.metrics.registry, request, sources.pages, underWay);
     default:
       return new Response('not found; try /ready, /debug/syncz, /debug/configz or /metrics\n', { status: 404 });
   }

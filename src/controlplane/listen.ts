@@ -22,10 +22,13 @@ export function bindGrpc(server: grpc.Server, address: string, port: number, cre
   });
 }
 
+/** `underWay`: requests, this one among them, that have no complete answer yet. */
+export type HttpHandler = (request: Request, underWay: number) => Response | Promise<Response>;
+
 /** `setting` is the variable to change when the port is taken. */
-export function serveHttp(hostname: string, port: number, setting: string, fetch: (request: Request) => Response): Bun.Server<undefined> {
+export function serveHttp(hostname: string, port: number, setting: string, fetch: HttpHandler): Bun.Server<undefined> {
   try {
-    return Bun.serve({ hostname, port, fetch });
+    return Bun.serve({ hostname, port, fetch: (request, server) => fetch(request, server.pendingRequests) });
   } catch (error) {
     throw new Error(
       `port ${port} of ${hostname} cannot be used: ${(error as Error).message} Set ${setting} or stop the program that holds it.`,

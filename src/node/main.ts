@@ -1,6 +1,6 @@
 /** `lateen node-agent`: istio-cni's job on one node. */
 import { KubeClient, loadKubeConfig } from '../platform/kubernetes/index.ts';
-import { metricsResponse, processLogging, Registry } from '../platform/telemetry/index.ts';
+import { metricsResponse, processLogging, Registry, SharedPages } from '../platform/telemetry/index.ts';
 import { Agent } from './agent.ts';
 import { agentMetrics } from './agent-metrics.ts';
 import { KubePodWriter } from './annotate.ts';
@@ -58,16 +58,17 @@ async function startNodeAgent(
   });
   const watch = new PodWatch({ client, node: config.node, agent, writer, rules: config, log, signal });
   let zds: ZdsServer | undefined;
+  const pages = new SharedPages();
   const http = Bun.serve({
     port: config.port,
-    fetch: (request) => {
+    fetch: (request, server) => {
       const { pathname } = new URL(request.url);
       if (pathname === '/healthz') return new Response('ok\n');
       if (pathname === '/readyz')
         return watch.isSynced && zds
           ? new Response('ready\n')
           : new Response('not ready: the first lists are not complete\n', { status: 503 });
-      if (pathname === '/metrics') return metricsResponse(metrics.registry, request);
+      if (pathname === '/metrics') return metricsResponse(() => metrics.registry, request, pages, server.pendingRequests);
       return new Response('not found\n', { status: 404 });
     },
   });

@@ -1,6 +1,6 @@
 /** The proxy's own HTTP interfaces: admin (localhost), metrics and readiness. */
 import type { Server } from 'bun';
-import { type Logging, metricsResponse, type Registry } from '../../platform/telemetry/index.ts';
+import { type Logging, metricsResponse, type Registry, SharedPages } from '../../platform/telemetry/index.ts';
 import type { CoreConfig } from './config.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -28,7 +28,7 @@ export const LAST_ANSWER_MS = 10;
 /** Requests to these servers carry no bodies worth reading. */
 const MAX_BODY_BYTES = 4096;
 
-type Handler = (request: Request) => Response | Promise<Response>;
+type Handler = (request: Request, server: Server<undefined>) => Response | Promise<Response>;
 
 const text = (body: string, status = 200): Response =>
   new Response(body, { status, headers: { 'content-type': 'text/plain; charset=utf-8' } });
@@ -36,6 +36,7 @@ const text = (body: string, status = 200): Response =>
 export class HttpServers {
   readonly #servers: Server<undefined>[] = [];
   readonly #options: HttpServersOptions;
+  readonly #pages = new SharedPages();
 
   /** Throws an error that names the port when one is taken. */
   constructor(options: HttpServersOptions) {
@@ -43,7 +44,7 @@ export class HttpServers {
     const { config } = options;
     this.#serve('admin', '127.0.0.1', config.adminPort, (request) => this.#admin(request));
     const everywhere = config.ipv6 ? '::' : '0.0.0.0';
-    this.#serve('metrics', everywhere, config.statsPort, (request) => this.#metrics(request));
+    this.#serve('metrics', everywhere, config.statsPort, (request, server) => this.#metrics(request, server));
     this.#serve('readiness', everywhere, config.readinessPort, (request) => this.#readiness(request));
   }
 
@@ -64,10 +65,10 @@ export class HttpServers {
     }
   }
 
-  async #metrics(request: Request): Promise<Response> {
+  async #metrics(request: Request, server: Server<undefined>): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname !== '/metrics' && pathname !== '/stats/prometheus') return text('not found\n', 404);
-    return metricsResponse(await this.#options.telemetry(), request);
+    return metricsResponse(this.#options.telemetry, request, this.#pages, server.pendingRequests);
   }
 
   #readiness(request: Request): Response {

@@ -1,5 +1,6 @@
 /** Writes a registry as OpenMetrics 1.0 or as classic Prometheus text 0.0.4, as the request's headers ask. */
 import type { Counter, Gauge, Histogram, HistogramHandle, Registry } from './metrics.ts';
+import type { SharedPages } from './shared-pages.ts';
 
 export type ExpositionFormat = 'openmetrics' | 'text';
 
@@ -7,9 +8,6 @@ export const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
   openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
   text: 'text/plain; version=0.0.4; charset=utf-8',
 };
-
-/** Bodies shorter than this are not worth compressing. */
-const MIN_GZIP_BYTES = 512;
 
 /** The media type of an Accept or Accept-Encoding member, with its quality. */
 function* members(header: string): Generator<{ name: string; q: number }> {
@@ -95,26 +93,19 @@ export function expose(registry: Registry, format: ExpositionFormat): string {
   return format === 'openmetrics' ? `${text}# EOF\n` : text;
 }
 
-/** What an HTTP server sends for `GET /metrics`. */
-export interface MetricsAnswer {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array<ArrayBuffer>;
-}
-
-export function answerMetrics(
-  registry: Registry,
-  accept: string | null | undefined,
-  acceptEncoding: string | null | undefined,
-): MetricsAnswer {
-  const format = chooseFormat(accept);
-  const text = expose(registry, format);
+/** Answers `GET /metrics` in the format and encoding that the request accepts. `underWay` as {@link SharedPages.get} wants it. */
+export async function metricsResponse(
+  gather: () => Registry | Promise<Registry>,
+  request: Request,
+  pages: SharedPages,
+  underWay: number,
+): Promise<Response> {
+  const format = chooseFormat(request.headers.get('accept'));
+  const isCompressed = acceptsGzip(request.headers.get('accept-encoding'));
   const headers = { 'content-type': CONTENT_TYPES[format], vary: 'Accept, Accept-Encoding' };
-  if (text.length < MIN_GZIP_BYTES || !acceptsGzip(acceptEncoding)) return { headers, body: text };
-  return { headers: { ...headers, 'content-encoding': 'gzip' }, body: Bun.gzipSync(text) };
-}
-
-/** The same as a fetch-style handler, for `Bun.serve`. */
-export function metricsResponse(registry: Registry, request: Request): Response {
-  const answer = answerMetrics(registry, request.headers.get('accept'), request.headers.get('accept-encoding'));
-  return new Response(answer.body, { headers: answer.headers });
+  const body = await pages.get(`metrics ${format} ${isCompressed}`, underWay, async () => {
+    const text = expose(await gather(), format);
+    return isCompressed ? Bun.gzipSync(text) : text;
+  });
+  return new Response(body, { headers: isCompressed ? { ...headers, 'content-encoding': 'gzip' } : headers });
 }

@@ -1,11 +1,9 @@
 export {
   acceptsGzip,
-  answerMetrics,
   CONTENT_TYPES,
   chooseFormat,
   type ExpositionFormat,
   expose,
-  type MetricsAnswer,
   metricsResponse,
 } from './exposition.ts';
 export { LEVELS, type Level, type LogFilter, levelOf, parseFilter } from './log-filter.ts';
@@ -27,5 +25,6 @@ export {
   type RegistryOptions,
 } from './metrics.ts';
 export type { SpanAttribute, SpanData } from './otlp-span.ts';
+export { SharedPages } from './shared-pages.ts';
 export { addSnapshot, type MetricsSnapshot, takeSnapshot } from './snapshot.ts';
 export { SpanExporter, type SpanExporterOptions } from './span-exporter.ts';

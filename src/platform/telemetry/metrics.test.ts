@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
-import { gunzipSync } from 'node:zlib';
-import { acceptsGzip, answerMetrics, chooseFormat, expose, metricsResponse } from './exposition.ts';
+import { acceptsGzip, chooseFormat, expose, metricsResponse } from './exposition.ts';
 import { labelSet, OVERFLOW_LABEL, Registry } from './metrics.ts';
+import { SharedPages } from './shared-pages.ts';
 
 const lines = (text: string) => text.split('\n').filter((line) => line !== '' && !line.includes('lateen_metric_series_overflow'));
 
@@ -133,13 +133,16 @@ test('serves compressed OpenMetrics with its content type over a real socket', a
   const registry = new Registry();
   const family = registry.counter('x', 'X.', ['n']);
   for (let n = 0; n < 100; n++) family.labels({ n: String(n) }).inc();
-  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: (request) => metricsResponse(registry, request) });
+  const pages = new SharedPages();
+  const server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch: (request, self) => metricsResponse(() => registry, request, pages, self.pendingRequests),
+  });
   const headers = { accept: 'application/openmetrics-text', 'accept-encoding': 'gzip' };
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`, { headers });
   expect(response.headers.get('content-type')).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
   expect(response.headers.get('content-encoding')).toBe('gzip');
   expect(await response.text()).toEndWith('x_total{n="99"} 1\n# EOF\n');
   await server.stop(true);
-  const body = answerMetrics(registry, null, 'gzip').body as Uint8Array;
-  expect(gunzipSync(body).toString()).toBe(expose(registry, 'text'));
 });
