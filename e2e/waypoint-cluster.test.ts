@@ -196,8 +196,8 @@ test(
 
 test('a replica is killed: only what it was answering is lost, and another takes its place', async () => {
   const [[name, pid]] = [...(await waypoint.pids())] as [[string, number]];
-  // Sixteen connections over two replicas: each has some.
-  const opened = await buyers.open(['fresh'], OLD_CONNECTIONS_MS, 8);
+  // So many connections over two replicas that each has some: all on one once in ten million runs.
+  const opened = await buyers.open(['fresh'], OLD_CONNECTIONS_MS, 12);
   await eventually('events on every stream', 10, async () =>
     (await buyers.streams(opened)).every(({ events }) => events > 0) ? true : undefined,
   );
@@ -222,7 +222,9 @@ test('a replica is killed: only what it was answering is lost, and another takes
   figures.push(
     `replica killed: ${found.requests} requests, ${found.failures.length} failed with it; ${whole} of ${streams.length} streams lived on`,
   );
-  expect(found.failures.length).toBeLessThan(8);
+  // Half of all requests go to it, until it is dead and that is known.
+  const lostPerMs = (RATE * WAYS.length * buyers.pods.length) / 2 / 1000;
+  expect(found.failures.length).toBeLessThan(8 + lostPerMs * (dead - killed + NEWS_MS));
   expect(found.requests).toBeGreaterThan(100);
   expect(new Set(await peers()).difference(new Set(await addressesOf(waypoint)))).toEqual(new Set());
 }, 90_000);
@@ -387,8 +389,8 @@ test('without any replica requests fail with the reason in the log, never around
   ).toBeGreaterThan(10);
   await scale(2);
   await waypoint.replicas(2);
-  const back = Date.now() + 500;
   await traversed(waypoint);
+  const back = Date.now();
   await Bun.sleep(OBSERVE_MS);
   await nothingLost('back again', back);
 }, 120_000);

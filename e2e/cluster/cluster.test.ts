@@ -132,10 +132,12 @@ e2e('a pod reaches itself through its service', async () => {
 
 e2e('unknown names fail at once, ports nobody serves are refused at once', async () => {
   const [from] = await readyPods('client', 1);
-  const began = Date.now();
-  expect((await fetchIn(from!, 'http://no-such-service/')).code).not.toBe(0);
+  const asked = `const began = performance.now(); await fetch('http://no-such-service/', { signal: AbortSignal.timeout(4500) }).then(() => process.exit(1), () => {}); process.stdout.write(String(performance.now() - began))`;
+  const { code, output } = await run(from!, ['bun', '-e', asked]);
+  expect(code).toBe(0);
+  // Without an answer it takes a resolver five seconds to give up.
+  expect(Number(output)).toBeLessThan(3_000);
   expect((await fetchIn(from!, 'http://nobody/')).output).toContain('ECONNREFUSED');
-  expect(Date.now() - began).toBeLessThan(3_000);
 });
 
 e2e('a pod may use the API with its own credentials', async () => {

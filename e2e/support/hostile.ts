@@ -13,7 +13,7 @@ export interface Attack {
   readonly received: number;
 }
 
-const WAIT_MS = 1_500;
+const WAIT_MS = 3_000;
 const IDLE_CONNECTIONS = 100;
 const IDLE_LIMIT_MS = 30_000;
 const MEBIBYTE = 1024 * 1024;

@@ -1,6 +1,7 @@
 /** A waypoint that is told to go: what is under way ends as it would have, and nobody is sent away without having been told. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { ErrorCode } from '../../src/protocol/index.ts';
+import { until } from '../ztunnel/lab.ts';
 import { H2Peer } from './h2-wire.ts';
 import { WaypointLab } from './lab.ts';
 import { answering, connect, RawServer, type Wire } from './wire.ts';
@@ -47,7 +48,7 @@ beforeAll(async () => {
       { name: 'tcp', ports: [{ port: 80, targetPort: 8080, protocol: 'TCP' }], endpoints: ['127.0.0.23'] },
     ],
     [],
-    { CONNECTION_TERMINATION_DEADLINE: '20s', DRAIN_LINGER: '1500ms' },
+    { CONNECTION_TERMINATION_DEADLINE: '20s', DRAIN_LINGER: '4s' },
   );
 }, 30_000);
 afterAll(async () => {
@@ -164,7 +165,7 @@ test('what does not end by the deadline is cut, and the exit is in order', async
   expect(performance.now() - start).toBeGreaterThan(1400);
   await wire.closed();
   expect(wire.text).not.toEndWith('0\r\n\r\n');
-  expect(lab.log).toContain('ending requests at the deadline of the drain');
+  await until('the line', () => lab.log.includes('ending requests at the deadline of the drain'));
 }, 20_000);
 
 test('an idle waypoint exits as soon as clients can know', async () => {

@@ -1,7 +1,9 @@
 /** The limits of a DestinationRule's connectionPool, per destination as with Envoy's circuit breakers. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import fs from 'node:fs';
 import http2 from 'node:http2';
 import net from 'node:net';
+import path from 'node:path';
 import type { ConnectionPoolPolicy, ServicePlan } from '../../src/mesh/http/index.ts';
 import { until } from '../ztunnel/lab.ts';
 import { keyOf, WaypointLab } from './lab.ts';
@@ -37,7 +39,7 @@ const policies: Record<string, ConnectionPoolPolicy> = {
   streams: { maxConcurrentStreams: 1 },
   shared: { maxConnections: 1, maxConcurrentStreams: 1, maxPendingRequests: 5 },
   tcp: { maxConnections: 1 },
-  short: { maxConnectionDuration: 300 },
+  short: { maxConnectionDuration: 1_500 },
   silent: { tcpIdleTimeout: 300 },
   old: { maxConnectionDuration: 1 },
   mute: { connectTimeout: 300 },
@@ -202,9 +204,11 @@ describe('TCP', () => {
       .map((line) => (JSON.parse(line) as { response_flags: string }).response_flags);
 
   test('past maxConnections connections are refused with UO', async () => {
-    const first = talk('tcp', 'echo one >&3; head -n1 <&3; sleep 1');
+    const go = path.join(lab.directory, 'go');
+    const first = talk('tcp', `echo one >&3; head -n1 <&3; until [ -e ${go} ]; do sleep 0.05; done`);
     await until('the first connection', () => lab.metric('istio_tcp_connections_opened_total', { destination_service_name: 'tcp' }) === 1);
     expect(await talk('tcp', 'cat <&3 || true')).toBe('');
+    fs.writeFileSync(go, '');
     expect(await first).toBe('one\n');
     await until('both lines', () => flags('tcp').length === 2);
     expect(flags('tcp').filter((flag) => flag === 'UO')).toHaveLength(1);

@@ -1,6 +1,7 @@
 /** Endpoints in the mesh: each connection to them is a stream of a tunnel, from the waypoint's identity to the node proxy of the endpoint. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import fs from 'node:fs';
+import { until } from '../ztunnel/lab.ts';
 import { H2Peer } from './h2-wire.ts';
 import { WaypointLab } from './lab.ts';
 import { MeshPod } from './mesh-pod.ts';
@@ -104,7 +105,8 @@ test('a connection the endpoint closed while it was idle costs no request', asyn
     peer.send(ok(end));
     expect((await wire.message()).body).toBe(end);
     peer[end]();
-    await Bun.sleep(100);
+    // For the waypoint to hear of it.
+    await Bun.sleep(500);
   }
 });
 
@@ -135,9 +137,7 @@ test('an endpoint that resets before it answers is 503 with UC, one that does no
   const deaf = await client(lab.open('mesh', 83));
   deaf.send(get('/deaf'));
   expect((await deaf.message()).status).toBe(503);
-  await Bun.sleep(100);
-  expect(lab.log).toMatch(/"POST \/reset HTTP\/1.1" 503 \S*UC/);
-  expect(lab.log).toMatch(/"GET \/deaf HTTP\/1.1" 503 \S*UF/);
+  await until('both lines', () => /"POST \/reset HTTP\/1.1" 503 \S*UC/.test(lab.log) && /"GET \/deaf HTTP\/1.1" 503 \S*UF/.test(lab.log));
 });
 
 test('an upgrade, half closes included', async () => {

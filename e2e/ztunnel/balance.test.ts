@@ -110,7 +110,7 @@ async function ask(ip: string, port = 80): Promise<string> {
   peer.socket?.terminate();
   return text.replace(/ +/, ':');
 }
-const askMany = async (ip: string, times = 40): Promise<Record<string, number>> => {
+const askMany = async (ip: string, times = 60): Promise<Record<string, number>> => {
   const counts: Record<string, number> = {};
   for (let i = 0; i < times; i++) {
     const who = (await ask(ip)).split(':')[0]!;

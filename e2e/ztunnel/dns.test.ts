@@ -139,8 +139,8 @@ describe.each(['udp', 'tcp'] as const)('over %s', (protocol) => {
       expect(message?.subarray(0, 2)).toEqual(query.subarray(0, 2));
       expect(message?.subarray(4).toString('hex')).toBe(Buffer.concat([query.subarray(4), tail]).toString('hex'));
     }
-    // Ids that cannot be guessed: not the client's.
-    expect(ids.size).toBe(queries.length);
+    // Ids that cannot be guessed: not the client's. Two of so many are the same in one of a thousand runs.
+    expect(ids.size).toBeGreaterThan(queries.length - 2);
   });
 
   test('a pod reaches it over IPv6 as well', async () => {

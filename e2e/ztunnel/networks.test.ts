@@ -224,6 +224,7 @@ test('the client’s own identity meets the policies of the other network', asyn
     rules: [{ clauses: [{ matches: [{ principals: [{ matchType: { case: 'suffix', value: '/sa/client' } }] }] }] }],
   });
   await lab.push();
+  await until('the policy', () => mesh.two.http(15_000, '/config_dump').includes('no-client'));
   expect(await refusal(ECHO, 'http status: 401 Unauthorized')).toContain(`dst.hbone_addr=${hostOf('echo')}:80`);
   await until('the server’s line', () => mesh.two.lines('explicitly denied by: default/no-client').length > 0);
   lab.policies = {};
