@@ -144,5 +144,8 @@ test('serves compressed OpenMetrics with its content type over a real socket', a
   expect(response.headers.get('content-type')).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
   expect(response.headers.get('content-encoding')).toBe('gzip');
   expect(await response.text()).toEndWith('x_total{n="99"} 1\n# EOF\n');
+  const classic = await fetch(`http://127.0.0.1:${server.port}/metrics`, { headers: { accept: '*/*', 'accept-encoding': 'gzip' } });
+  expect(classic.headers.get('content-encoding')).toBe('gzip');
+  expect(await classic.text()).toBe(expose(registry, 'text'));
   await server.stop(true);
 });
